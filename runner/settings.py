@@ -1,0 +1,466 @@
+"""
+What the daemon is told once: flags over environment over file over defaults.
+
+`schemas/settings.schema.json` is the one list of options. Flags, variables, defaults and help are
+derived from it, and every layer is checked against it by the code that checks the file, so that a
+value means the same wherever it comes from. This is the only module that reads `os.environ`.
+"""
+
+import difflib
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, reduce
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
+
+from runner import document, schema
+from runner.access import Caller, Role, Token
+from runner.document import Document, InvalidDocument
+from runner.errors import SettingsError
+from runner.model import Issue
+from runner.options import PREFIX, Option, flags, leaves
+from runner.secrets import SecretMissing, Secrets, no_listener
+from runner.types import JSONObject, JSONValue
+from runner.types import Path as DataPath
+from runner.units import parse_duration, parse_size
+
+FILE_VARIABLE: Final = "RUNNER_SETTINGS"
+"""Names the settings file where no flag does."""
+
+NOT_YET: Final = (
+    "databases",
+    "mail",
+    "recipients",
+    "egress",
+    "cors",
+    "retention",
+    "limits.request_time",
+    "limits.response",
+    "limits.script_time",
+    "limits.script_memory",
+)
+"""Options that are checked and kept, and have no effect so far."""
+
+# Variables that others set and that happen to begin like ours: a job of GitHub Actions has the
+# first kind, a container beside a Kubernetes service called `runner` or `runner-…` the second.
+_FOREIGN: Final = re.compile(
+    r"RUNNER_(ARCH|DEBUG|ENVIRONMENT|NAME|OS|PERFLOG|TEMP|TOOL_CACHE|TRACKING_ID|USER|WORKSPACE)"
+    r"|RUNNER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
+
+# A settings file is read whole; the parser refuses it when this byte more is there.
+_READ_AT_MOST: Final = document.MAX_BYTES + 1
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class InvalidSettings(SettingsError):
+    """
+    The settings file has issues.
+
+    *issues* says which: at least one, in the order of the file.
+    """
+
+    def __init__(self, issues: tuple[Issue, ...]) -> None:
+        super().__init__("\n".join(map(str, issues)))
+        self.issues = issues
+
+
+# --- the settings -------------------------------------------------------------------------------
+
+
+class Listen(NamedTuple):
+    """Where the HTTP server listens."""
+
+    #: Without the brackets of an IPv6 address.
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be used up: sizes in bytes, times in seconds."""
+
+    body: int
+    json_depth: int
+    executions: int
+    queue: int
+    depth: int
+    fanout: int
+    request_time: float
+    response: int
+    script_time: float
+    script_memory: int
+    log_line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the daemon is told; the schema describes each option."""
+
+    listen: Listen
+    flows: Path
+    #: None: nothing outlives the process.
+    state: Path | None
+    #: `isolate` or `refuse`.
+    on_invalid: str
+    allow_empty: bool
+    disable: frozenset[str]
+    secrets_dir: Path
+    secrets: Secrets = field(repr=False)
+    #: What `$env` holds: the allowed variables that exist.
+    env: Mapping[str, str]
+    #: By name; `public` is always there.
+    roles: Mapping[str, Role]
+    tokens: tuple[Token, ...]
+    trusted_proxies: tuple[Network, ...]
+    limits: Limits
+    #: Seconds.
+    drain: float
+    #: Option paths that a file, variable or flag has set: `limits`, `limits.body`, ….
+    given: frozenset[str]
+    # As the schema has them, until something uses them.
+    databases: JSONObject = field(repr=False)
+    mail: JSONObject = field(repr=False)
+    recipients: JSONObject = field(repr=False)
+    egress: JSONObject
+    cors: JSONObject
+    retention: JSONObject
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        address = _address(self.listen.host)
+        return self.listen.host == "localhost" if address is None else address.is_loopback
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any caller can be known."""
+        return bool(self.tokens)
+
+    @property
+    def public(self) -> Role:
+        """The role of callers without a token."""
+        return self.roles["public"]
+
+    def unused(self) -> list[str]:
+        """Options that are set and have no effect so far."""
+        return [path for path in NOT_YET if path in self.given]
+
+    def role(self, name: str) -> Role | None:
+        """The role whose name or id is *name*."""
+        by_id = (role for role in self.roles.values() if role.id == name.lower())
+        return self.roles.get(name) or next(by_id, None)
+
+    def caller(self, bearer: str) -> Caller | None:
+        """Whose token *bearer* is; None: nobody's."""
+        # All of them are tried, so that the time taken does not tell which one it was.
+        found = [token for token in self.tokens if token.matches(bearer)]
+        if not found:
+            return None
+        return Caller(token=found[0].name, user=found[0].user, role=found[0].role)
+
+    def client_ip(self, peer: str, forwarded_for: str = "") -> str:
+        """
+        The address of whoever sent a request that came from *peer*.
+
+        That is *peer*; where it is a trusted proxy, the last address in *forwarded_for* (the
+        header's value) that is not one itself. What stands left of it anybody could have written.
+        """
+        if not self.trusted_proxies:
+            return peer
+        client = peer
+        for hop in reversed(forwarded_for.split(",")):
+            if not self._trusts(client) or _address(hop.strip()) is None:
+                break
+            client = hop.strip()
+        return client
+
+    def _trusts(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and any(address in network for network in self.trusted_proxies)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # A socket that serves both families shows IPv4 callers as ::ffff:10.0.0.1.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+def load(
+    argv_options: Mapping[str, str],
+    environ: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+    on_read: Callable[[str], None] = no_listener,
+) -> Settings:
+    """
+    Settings from flags over *environ* over *file* (else what RUNNER_SETTINGS names) over defaults.
+
+    *argv_options* holds the text of each flag that was given, by option path (`limits.body`).
+    *on_read* is told every secret that is read, now and later. Raises InvalidSettings for the
+    file, else SettingsError naming the flag, variable or token.
+    """
+    file = file or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
+    layers = [
+        *([_from_file(file)] if file else []),
+        *_from_environment(environ),
+        *_from_flags(argv_options),
+    ]
+    data = reduce(_merge, layers, _defaults())
+    given = frozenset(path for layer in layers for path in _paths(layer))
+    return _build(data, given, environ, on_read)
+
+
+@cache
+def _defaults() -> JSONObject:
+    found = leaves(schema.load("settings"))
+    known = (_nest(path, leaf["default"]) for path, leaf in found if "default" in leaf)
+    return reduce(_merge, known, {})
+
+
+def _from_file(file: Path) -> JSONObject:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_READ_AT_MOST)
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from None
+    checked = _check(file.as_posix(), content)
+    if isinstance(checked, Document):
+        return checked.data
+    raise InvalidSettings(checked)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[JSONObject]:
+    options = {option.variable: option for option in flags()}
+    for name in sorted(environ):
+        if name in options:
+            yield _override(options[name], name, environ[name])
+        elif name.startswith(PREFIX) and name != FILE_VARIABLE and not _FOREIGN.fullmatch(name):
+            raise _unknown_variable(name, list(options))
+
+
+def _unknown_variable(name: str, known: list[str]) -> SettingsError:
+    # Without the prefix, which would make any two of them look alike.
+    words = [each.removeprefix(PREFIX) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)
+    guess = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+    return SettingsError(
+        f"{name} is not a setting{guess} (all variables that begin with {PREFIX} are settings;"
+        " a secret needs another name)"
+    )
+
+
+def _from_flags(argv_options: Mapping[str, str]) -> Iterator[JSONObject]:
+    options = {option.path: option for option in flags()}
+    for path, text in argv_options.items():
+        yield _override(options[path], options[path].flag, text)
+
+
+def _override(option: Option, name: str, text: str) -> JSONObject:
+    """The settings file that would hold *text* alone, checked as one."""
+    content = json.dumps(_nest(option.path, option.parse(text)), ensure_ascii=False)
+    checked = _check(name, content.encode("utf-8", "backslashreplace"))
+    if isinstance(checked, Document):
+        return checked.data
+    raise SettingsError(f"{name}: {checked[0].message}; for example {name}={option.example}")
+
+
+def _nest(path: str, value: JSONValue) -> JSONObject:
+    head, _, rest = path.partition(".")
+    return {head: _nest(rest, value) if rest else value}
+
+
+def _merge(low: JSONObject, high: JSONObject) -> JSONObject:
+    merged = low | high
+    for key in low.keys() & high.keys():
+        if isinstance(low[key], dict) and isinstance(high[key], dict):
+            merged[key] = _merge(low[key], high[key])
+    return merged
+
+
+def _paths(layer: JSONObject, prefix: str = "") -> Iterator[str]:
+    for key, value in layer.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")
+
+
+# --- what the schema cannot say -----------------------------------------------------------------
+
+
+class _Finding(NamedTuple):
+    at: DataPath
+    code: str
+    message: str
+    hint: str | None = None
+
+
+def _check(name: str, content: bytes) -> Document | tuple[Issue, ...]:
+    """The document in *content*, or why it cannot be a layer of the settings."""
+    try:
+        parsed = document.parse(name, content)
+    except InvalidDocument as error:
+        return error.issues
+    issues = schema.check(parsed, "settings")
+    # Findings rely on what the schema promises.
+    issues = issues or [_issue(parsed, finding) for finding in _findings(parsed.data)]
+    return tuple(sorted(issues, key=lambda issue: (issue.line, issue.column))) or parsed
+
+
+def _issue(parsed: Document, finding: _Finding) -> Issue:
+    line, column = parsed.position(finding.at)
+    return Issue(
+        path=parsed.path,
+        line=line,
+        column=column,
+        code=finding.code,
+        message=finding.message,
+        hint=finding.hint,
+    )
+
+
+def _findings(data: JSONObject) -> Iterator[_Finding]:
+    listen, state = data.get("listen", ":0"), data.get("state", "")
+    if _listen(listen).port > 65535:
+        yield _Finding(("listen",), "bad-value", f"a port is at most 65535, unlike in {listen}")
+    if "://" in state:
+        message = "state must be a folder or none; a database is not available yet"
+        yield _Finding(("state",), "not-available", message, "name a folder")
+    for index, text in enumerate(data.get("trusted_proxies", ())):
+        if _network(text) is None:
+            message = f'"{text}" is neither an address nor a network such as 10.0.0.0/8'
+            yield _Finding(("trusted_proxies", index), "bad-value", message)
+    yield from _role_findings(data.get("roles", {}))
+    yield from _token_findings(data.get("tokens", []), {"public", *data.get("roles", {})})
+
+
+def _role_findings(roles: JSONObject) -> Iterator[_Finding]:
+    owners: dict[str, str] = {}
+    for name, role in roles.items():
+        if "id" not in role:
+            continue
+        owner = owners.setdefault(role["id"].lower(), name)
+        if owner != name:
+            message = f'the roles "{owner}" and "{name}" have the same id'
+            yield _Finding(("roles", name, "id"), "duplicate-id", message)
+
+
+def _token_findings(tokens: list[JSONObject], roles: set[str]) -> Iterator[_Finding]:
+    names: set[str] = set()
+    for index, token in enumerate(tokens):
+        name, role = token["name"], token["role"]
+        if name in names:
+            message = f'another token has the name "{name}"'
+            yield _Finding(("tokens", index, "name"), "duplicate-name", message)
+        if role not in roles:
+            hint = schema.nearest(role, roles, prefix="") or f"there are {', '.join(sorted(roles))}"
+            message = f'there is no role "{role}" for the token "{name}"'
+            yield _Finding(("tokens", index, "role"), "unknown-role", message, hint)
+        names.add(name)
+
+
+def _listen(text: str) -> Listen:
+    host, _, port = text.rpartition(":")
+    return Listen(host.strip("[]"), int(port))
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+# --- from checked data to Settings --------------------------------------------------------------
+
+
+def _build(
+    data: JSONObject,
+    given: frozenset[str],
+    environ: Mapping[str, str],
+    on_read: Callable[[str], None],
+) -> Settings:
+    secrets_dir = Path(data["secrets_dir"])
+    secrets = Secrets(secrets_dir, environ, on_read)
+    roles = {name: _role(name, role) for name, role in ({"public": {}} | data["roles"]).items()}
+    return Settings(
+        listen=_listen(data["listen"]),
+        flows=Path(data["flows"]),
+        state=None if data["state"] == "none" else Path(data["state"]),
+        on_invalid=data["on_invalid"],
+        allow_empty=data["allow_empty"],
+        disable=frozenset(data["disable"]),
+        secrets_dir=secrets_dir,
+        secrets=secrets,
+        env=MappingProxyType(
+            {name: environ[name] for name in data["env_allow"] if name in environ}
+        ),
+        roles=MappingProxyType(roles),
+        tokens=tuple(_token(token, roles, secrets) for token in data["tokens"]),
+        trusted_proxies=tuple(filter(None, map(_network, data["trusted_proxies"]))),
+        limits=_limits(data["limits"]),
+        drain=parse_duration(data["drain"]),
+        given=given,
+        **{name: data.get(name, {}) for name in _PLAIN},
+    )
+
+
+_PLAIN: Final = ("databases", "mail", "recipients", "egress", "cors", "retention")
+_VERBS: Final = ("flows", "executions", "events", "source")
+
+
+def _limits(limits: JSONObject) -> Limits:
+    return Limits(
+        body=_size(limits["body"]),
+        json_depth=limits["json_depth"],
+        executions=limits["executions"],
+        queue=limits["queue"],
+        depth=limits["depth"],
+        fanout=limits["fanout"],
+        request_time=parse_duration(limits["request_time"]),
+        response=_size(limits["response"]),
+        script_time=parse_duration(limits["script_time"]),
+        script_memory=_size(limits["script_memory"]),
+        log_line=limits["log_line"],
+    )
+
+
+def _size(value: int | str) -> int:
+    return value if isinstance(value, int) else parse_size(value)
+
+
+def _role(name: str, role: JSONObject) -> Role:
+    return Role(
+        name=name,
+        id=_lower(role.get("id")),
+        admin=role.get("admin", False),
+        verbs={area: frozenset(role.get(area, ())) for area in _VERBS},
+        collections={each: frozenset(can) for each, can in role.get("collections", {}).items()},
+    )
+
+
+def _token(token: JSONObject, roles: Mapping[str, Role], secrets: Secrets) -> Token:
+    read = secrets.reader(token["token"])
+    try:
+        read()
+    except SecretMissing as error:
+        raise SettingsError(f'the token "{token["name"]}" cannot be read: {error}') from None
+    return Token(
+        name=token["name"], role=roles[token["role"]], user=_lower(token.get("user")), read=read
+    )
+
+
+def _lower(uuid: str | None) -> str | None:
+    return uuid and uuid.lower()
