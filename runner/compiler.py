@@ -1,0 +1,494 @@
+"""
+Compile documents into flows, link the flows to each other, attach them to the settings.
+
+*Compile* needs one document, *link* all flows, *attach* the settings. Each gives issues; a flow
+with an error among them does not run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from runner import schema, template
+from runner.datachain import ROOTS, everything
+from runner.document import Document
+from runner.errors import Malformed, TemplateError
+from runner.ids import NAMESPACE, derived_id, is_uuid
+from runner.model import (
+    Answer,
+    Auth,
+    Flow,
+    InputField,
+    Issue,
+    Manual,
+    Operation,
+    OperationTrigger,
+    Retry,
+    Severity,
+    Trigger,
+    Webhook,
+)
+from runner.operations import OperationSet, OperationSpec
+from runner.operations.base import Prepared
+from runner.schema import Guesses, quoted
+from runner.settings import Settings
+from runner.tree import Node, Tree, circles, shown_way
+from runner.types import JSONObject, JSONValue, Path
+from runner.units import parse_duration, parse_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What became of one document: a flow where no issue is an error."""
+
+    document: Document
+    #: The key it has or would have.
+    key: str
+    flow: Flow | None
+    issues: tuple[Issue, ...]
+    #: Secrets that the text names, and where.
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    #: Where its text names another flow, and which.
+    calls: tuple[tuple[Path, str], ...] = ()
+
+    def with_issues(self, more: Sequence[Issue]) -> "Compiled":
+        """The same with *more* issues; an error among them takes the flow away."""
+        broken = any(issue.severity is Severity.ERROR for issue in more)
+        flow = None if broken else self.flow
+        return replace(self, flow=flow, issues=(*self.issues, *more))
+
+
+# --- compile ------------------------------------------------------------------------------------
+
+
+def compile(document: Document, operations: OperationSet) -> Compiled:
+    """Check *document* and make it a flow, with all its issues at once."""
+    key = str(document.data.get("key") or default_key(document.path))
+    issues = schema.check(document)
+    if issues:
+        return Compiled(document=document, key=key, flow=None, issues=tuple(issues))
+    compilation = _Compilation(document, key, operations)
+    flow = compilation.flow()
+    issues = sorted(compilation.issues, key=lambda issue: (issue.line, issue.column))
+    broken = any(issue.severity is Severity.ERROR for issue in issues)
+    return Compiled(
+        document=document,
+        key=key,
+        flow=None if broken else flow,
+        issues=tuple(issues),
+        secrets=compilation.secrets,
+        calls=tuple(compilation.calls),
+    )
+
+
+def default_key(path: str) -> str:
+    """The flow key of a file that does not say its own: the path without its ending."""
+    return path.removesuffix(".yaml").removesuffix(".yml")
+
+
+class _Compilation:
+    """One document on its way to a flow; collects issues as it goes."""
+
+    def __init__(self, document: Document, key: str, operations: OperationSet) -> None:
+        self.document = document
+        self.data = document.data
+        self.key = key
+        self.operations = operations
+        self.issues: list[Issue] = []
+        self.secrets: dict[str, Path] = {}
+        self.calls: list[tuple[Path, str]] = []
+        self.id = str(self.data.get("id") or derived_id(NAMESPACE, key))
+        self.tree = Tree(document.data)
+        self.roots = Guesses([*ROOTS, *self.tree.keys])
+
+    def issue(
+        self,
+        code: str,
+        message: str,
+        at: Path,
+        *,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+        at_key: bool = False,
+    ) -> None:
+        find = self.document.key_position if at_key else self.document.position
+        line, column = find(at)
+        self.issues.append(
+            Issue(
+                path=self.document.path,
+                line=line,
+                column=column,
+                severity=severity,
+                code=code,
+                message=message,
+                hint=hint or None,
+            )
+        )
+
+    def flow(self) -> Flow:
+        data = self.data
+        self._check_key()
+        for problem in self.tree.problems():
+            self.issue(problem.code, problem.message, problem.at, hint=problem.hint)
+        concurrency = data.get("concurrency") or {}
+        single = concurrency.get("mode") == "single"
+        operations = {node.key: self._operation(node) for node in self.tree.nodes}
+        return Flow(
+            id=self.id,
+            key=self.key,
+            name=data["name"],
+            path=self.document.path,
+            digest=self.document.digest,
+            trigger=self._trigger(data["trigger"], data.get("options") or {}),
+            operations=operations,
+            first=self.tree.first,
+            active=data.get("status", "active") == "active",
+            accountability=data.get("accountability", "$trigger"),
+            tracking=data.get("tracking", "all"),
+            timeout=self._timeout(data, ()),
+            max_running=1 if single else concurrency.get("max"),
+            single=single,
+            durable=data.get("durable"),
+            icon=data.get("icon"),
+            color=data.get("color"),
+            description=data.get("description"),
+            labels=data.get("labels") or {},
+            date_created=data.get("date_created"),
+            user_created=data.get("user_created"),
+            definition=data.get("options") or {},
+        )
+
+    def _check_key(self) -> None:
+        at: Path = ("key",) if "key" in self.data else ()
+        if self.key == "trigger" or self.key.startswith("trigger/"):
+            message = (
+                f"the key {quoted(self.key)} is reserved: it would stand in the way of a route"
+            )
+            self.issue("reserved-key", message, at, hint="give the flow another `key`")
+        elif is_uuid(self.key):
+            message = f"the key {quoted(self.key)} looks like a UUID"
+            self.issue("reserved-key", message, at, hint="say `id` for it, and give it a `key`")
+
+    def _timeout(self, data: JSONObject, at: Path) -> float | None:
+        if "timeout" not in data:
+            return None
+        seconds = parse_duration(data["timeout"])
+        if not seconds:
+            message = "a timeout of no time lets nothing finish"
+            hint = "leave `timeout` out to wait as long as it takes"
+            self.issue("bad-value", message, (*at, "timeout"), hint=hint)
+        return seconds
+
+    # --- operations
+
+    def _operation(self, node: Node) -> Operation:
+        data = node.data
+        spec = self.operations.get(data["type"])
+        options = data.get("options") or {}
+        at: Path = (*node.at, "options")
+        if spec is None:
+            self.issue(
+                "unknown-type",
+                f"operations of type {data['type']} are switched off in this runner",
+                (*node.at, "type"),
+            )
+        for which in ("timeout", "retry") if spec is not None and spec.pure else ():
+            if which in data:
+                self.issue(
+                    "pointless-option",
+                    f"{data['type']} has no effect outside the flow, so `{which}` changes nothing",
+                    (*node.at, which),
+                    hint="remove it",
+                    severity=Severity.WARNING,
+                    at_key=True,
+                )
+        compiled = self._template(options, data["type"], at)
+        prepared = Prepared(_never) if spec is None else self._prepared(spec, options, at)
+        for reference in (*compiled.references, *prepared.references):
+            self._check_reference(reference, at)
+        if data["type"] == "trigger" and not template.has_template(options["flow"]):
+            self.calls.append(((*at, "flow"), options["flow"]))
+        return Operation(
+            id=str(data.get("id") or derived_id(self.id, node.key)),
+            key=node.key,
+            type=data["type"],
+            name=data.get("name"),
+            options=compiled,
+            handler=prepared.handler,
+            pure=spec is not None and spec.pure,
+            resolve=node.resolve,
+            reject=node.reject,
+            guard=node.guard,
+            timeout=self._timeout(data, node.at),
+            retry=_retry(data.get("retry")),
+            position=tuple(data["position"]) if "position" in data else None,
+            definition=options,
+        )
+
+    def _prepared(self, spec: OperationSpec, options: JSONObject, at: Path) -> Prepared:
+        try:
+            return spec.prepared(options)
+        except* TemplateError:
+            pass  # an issue of the options already
+        except* Malformed as mistakes:
+            for each in mistakes.exceptions:
+                assert isinstance(each, Malformed)  # noqa: S101 - `except*` has seen to it
+                self.issue("rule", each.message, (*at, *each.at), hint=each.hint)
+        return Prepared(_never)
+
+    def _template(self, options: JSONObject, type_: str, at: Path) -> template.Template:
+        try:
+            return template.compile(options, schema.option_check(type_))
+        except TemplateError:
+            for error in template.problems(options):
+                self.issue("template", error.message, (*at, *error.at), hint=error.hint)
+            return template.compile({})
+
+    def _check_reference(self, reference: template.Reference, base: Path) -> None:
+        root = reference.path[0]
+        at = (*base, *reference.at)
+        if root == "$secrets":
+            if len(reference.path) == 2:
+                self.secrets.setdefault(reference.path[1], at)
+            else:
+                hint = "write {{ $secrets.NAME }}"
+                self.issue("template", "$secrets needs the name of one secret", at, hint=hint)
+        elif root not in ROOTS and root not in self.tree.keys:
+            self.issue(
+                "unknown-root",
+                f'"{reference.source}" is always missing: '
+                f"no operation of this flow has the key {quoted(root)}",
+                at,
+                hint=self.roots.hint(root),
+                severity=Severity.WARNING,
+            )
+
+    # --- triggers
+
+    def _trigger(self, kind: str, options: JSONObject) -> Trigger:
+        match kind:
+            case "webhook":
+                return self._webhook(options)
+            case "manual":
+                return self._manual(options)
+            case _:
+                return OperationTrigger(answer=self._answer(options.get("return") or ""))
+
+    def _webhook(self, options: JSONObject) -> Webhook:
+        return Webhook(
+            method=options.get("method", "GET"),
+            auth=self._auth(options["auth"]),
+            answer=self._answer(options.get("return")),
+            asynchronous=options.get("async", False),
+            error_on_reject=options.get("error_on_reject", True),
+            expose_headers=frozenset(name.lower() for name in options.get("expose_headers", ())),
+            max_body=_bytes(options.get("max_body")),
+        )
+
+    def _auth(self, auth: JSONValue) -> Auth:
+        if not isinstance(auth, dict):
+            return Auth(kind="none")
+        names = [auth["secret"]] if isinstance(auth["secret"], str) else auth["secret"]
+        for index, name in enumerate(names):
+            at: Path = ("options", "auth", "secret")
+            self.secrets.setdefault(name, at if isinstance(auth["secret"], str) else (*at, index))
+        return Auth(
+            kind=auth["kind"],
+            header=auth.get("header", "authorization").lower(),
+            secrets=tuple(names),
+        )
+
+    def _manual(self, options: JSONObject) -> Manual:
+        collections = options.get("collections")
+        if collections == []:
+            self.issue(
+                "nobody",
+                "an empty list of collections lets nobody start this flow",
+                ("options", "collections"),
+                severity=Severity.WARNING,
+            )
+        return Manual(
+            answer=self._answer(None),
+            collections=None if collections is None else tuple(collections),
+            require_selection=options.get("requireSelection", True),
+            fields=tuple(_input_field(each) for each in options.get("fields", ())),
+            asynchronous=options.get("async", False),
+            error_on_reject=options.get("error_on_reject", True),
+        )
+
+    def _answer(self, path: str | None) -> Answer:
+        """Compile `return`: null means `$last`, empty means nothing."""
+        if path == "$all":
+            return everything
+        if path == "":
+            return _nothing
+        try:
+            getter = template.compile_path("$last" if path is None else path)
+        except TemplateError as error:
+            self.issue("template", error.message, ("options", "return"), hint=error.hint)
+            return _nothing
+        at: Path = ("options", "return")
+        if getter.path[0] == "$secrets":
+            message = "$secrets is known to the options of operations only"
+            self.issue("template", message, at)
+        else:
+            self._check_reference(template.Reference((), getter.path, ".".join(getter.path)), at)
+        return getter
+
+
+async def _never(_: JSONObject, __: object) -> JSONValue:
+    raise AssertionError("a flow with an error never runs")
+
+
+def _nothing(_: Mapping[str, JSONValue]) -> JSONValue:
+    return None
+
+
+def _bytes(text: str | None) -> int | None:
+    return None if text is None else parse_size(text)
+
+
+def _retry(data: JSONObject | None) -> Retry | None:
+    if data is None:
+        return None
+    return Retry(
+        attempts=data["attempts"],
+        delay=parse_duration(data.get("delay", "1s")),
+        backoff=data.get("backoff", "constant"),
+        max_delay=parse_duration(data.get("max_delay", "1m")),
+        jitter=data.get("jitter", 0.0),
+    )
+
+
+def _input_field(data: JSONObject) -> InputField:
+    return InputField(
+        name=data["field"],
+        type=data.get("type", "string"),
+        required=bool(data.get("required") or (data.get("meta") or {}).get("required")),
+        default=data.get("default"),
+        has_default="default" in data,
+        choices=tuple(data.get("choices", ())),
+    )
+
+
+# --- link ---------------------------------------------------------------------------------------
+
+
+def link(compiled: Sequence[Compiled]) -> dict[str, list[Issue]]:
+    """What is wrong between the flows, by path of the file it is wrong in."""
+    issues: dict[str, list[Issue]] = {}
+    for issue in (*_duplicates(compiled), *_references(compiled)):
+        issues.setdefault(issue.path, []).append(issue)
+    return issues
+
+
+def _issue_at(
+    each: Compiled,
+    at: Path,
+    code: str,
+    message: str,
+    hint: str = "",
+    severity: Severity = Severity.ERROR,
+) -> Issue:
+    line, column = each.document.position(at)
+    return Issue(
+        path=each.document.path,
+        line=line,
+        column=column,
+        severity=severity,
+        code=code,
+        message=message,
+        hint=hint or None,
+    )
+
+
+def _duplicates(compiled: Sequence[Compiled]) -> Iterator[Issue]:
+    """Two files with one id or key: both have the issue."""
+    for what in ("key", "id"):
+        owners: dict[str, list[Compiled]] = {}
+        for each in compiled:
+            name = each.key if what == "key" else (each.flow.id if each.flow else None)
+            if name is not None:
+                owners.setdefault(name, []).append(each)
+        for name, those in owners.items():
+            for each in those if len(those) > 1 else ():
+                others = [other.document.path for other in those[:4] if other is not each][:3]
+                more = f" and {len(those) - 4} more" if len(those) > 4 else ""
+                at: Path = (what,) if what in each.document.data else ()
+                yield _issue_at(
+                    each, at, f"duplicate-{what}",
+                    f"the {what} {quoted(name)} is taken in {', '.join(others)}{more} too",
+                    f"give each flow its own `{what}`",
+                )  # fmt: skip
+
+
+def _references(compiled: Sequence[Compiled]) -> Iterator[Issue]:
+    """Sub-flows that the text names: they exist, can be started, and do not come back."""
+    known: dict[str, Compiled] = {}
+    for each in compiled:
+        known[each.key] = each
+        if each.flow is not None:
+            known[each.flow.id] = each
+    guesses = Guesses(each.key for each in compiled)
+    calls: dict[str, dict[str, Path]] = {}
+    for each in compiled:
+        if each.flow is None:
+            continue
+        for at, name in each.calls:
+            target = known.get(name)
+            if target is None:
+                hint = guesses.hint(name)
+                yield _issue_at(each, at, "unknown-flow", f"there is no flow {quoted(name)}", hint)
+            elif target.flow is not None:
+                calls.setdefault(each.key, {}).setdefault(target.key, at)
+                yield from _unstartable(each, at, target.flow)
+    for way in circles(calls, lambda key: calls.get(key, ())):
+        circle = f"flows start each other in a circle: {shown_way(way)}"
+        yield _issue_at(
+            known[way[-2]], calls[way[-2]][way[-1]], "recursion",
+            "this flow starts itself" if len(way) == 2 else circle,
+            "make sure that it ends; else the depth limit of the settings ends it",
+            Severity.WARNING,
+        )  # fmt: skip
+
+
+def _unstartable(each: Compiled, at: Path, target: Flow) -> Iterator[Issue]:
+    if not isinstance(target.trigger, OperationTrigger):
+        kind = type(target.trigger).__name__.lower()
+        yield _issue_at(
+            each, at, "not-startable",
+            f"the flow {quoted(target.key)} is started by a {kind}, not by other flows",
+            "give it `trigger: operation`",
+        )  # fmt: skip
+    elif not target.active:
+        yield _issue_at(
+            each, at, "inactive-flow", f"the flow {quoted(target.key)} is inactive",
+            severity=Severity.WARNING,
+        )  # fmt: skip
+
+
+# --- attach -------------------------------------------------------------------------------------
+
+
+def attach(each: Compiled, settings: Settings) -> list[Issue]:
+    """What this flow asks for and *settings* do not have."""
+    if each.flow is None:
+        return []
+    issues = [
+        # Only a warning: secrets are read when they are used, and may come later than flows.
+        _issue_at(
+            each, at, "unknown-secret", f"there is no secret {quoted(name)}",
+            "put it into secrets_dir as a file, or into the environment", Severity.WARNING,
+        )
+        for name, at in each.secrets.items()
+        if name not in settings.secrets
+    ]  # fmt: skip
+    role = each.flow.accountability
+    if not role.startswith("$") and settings.role(role) is None:
+        message = f"the settings have no role {quoted(role)}"
+        hint = schema.nearest(role, settings.roles, prefix="")
+        hint = hint or f"they have {', '.join(settings.roles)}"
+        issues.append(_issue_at(each, ("accountability",), "unknown-role", message, hint))
+    if each.flow.durable:
+        message = "a durable flow needs a store, and the settings name none that keeps executions"
+        issues.append(_issue_at(each, ("durable",), "no-store", message, "remove `durable`"))
+    return issues

@@ -1,0 +1,146 @@
+"""The door through which everything that begins a flow goes."""
+
+import asyncio
+from collections import Counter, deque
+from typing import NamedTuple
+
+from runner.errors import Conflict, Draining, Unavailable
+from runner.execution import Execution, Shared
+from runner.model import Flow, Result, Start, Status
+
+#: How many executions that nobody waits for can still be asked about when they have ended.
+_REMEMBERED = 1000
+
+
+class Seen(NamedTuple):
+    """What can be said of a detached execution: not its data."""
+
+    id: str
+    flow: str
+    #: `queued`, `running`, or how it ended.
+    status: str
+
+
+class Engine:
+    """
+    Admits executions, counts them, and ends them when the daemon stops.
+
+    At most *max_running* run at once. Of those that nobody waits for, *max_queued* more may wait
+    for their turn; everybody else is told to come again.
+    """
+
+    def __init__(
+        self, shared: Shared, *, max_running: int = 1000, max_queued: int = 10_000
+    ) -> None:
+        self._shared = shared
+        self._max_running = max_running
+        self._max_queued = max_queued
+        self._running: set[Execution] = set()
+        self._of_flow: Counter[str] = Counter()
+        self._queue: deque[Execution] = deque()
+        self._tasks: set[asyncio.Task[Result]] = set()
+        #: Detached executions by id: those that wait or run, and the last that ended.
+        self._under_way: dict[str, Seen] = {}
+        self._ended: dict[str, Seen] = {}
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """How many executions run."""
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """How many executions wait for their turn."""
+        return len(self._queue)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing starts any more."""
+        return self._draining
+
+    async def start(self, start: Start) -> Execution:
+        """
+        Begin an execution.
+
+        A detached one runs by itself, at once or in its turn; of any other the caller awaits
+        `result`. Raises Draining, Conflict (the flow runs once at a time, and does), and
+        Unavailable (a limit is reached).
+        """
+        if self._draining:
+            raise Draining(retry_after=5)
+        self._check_flow(start.flow)
+        full = len(self._running) >= self._max_running
+        if full and (not start.detached or len(self._queue) >= self._max_queued):
+            raise Unavailable("Too many executions are under way; try again later.")
+        execution = Execution(start, self._shared)
+        if start.flow.max_running is not None:
+            self._of_flow[start.flow.id] += 1
+        if full:
+            self._queue.append(execution)
+            self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "queued")
+        else:
+            self._admit(execution)
+        return execution
+
+    def find(self, id_: str) -> Seen | None:
+        """A detached execution that waits or runs, or is among the last that ended."""
+        return self._under_way.get(id_) or self._ended.get(id_)
+
+    async def result(self, execution: Execution) -> Result:
+        """Run an execution that is not detached, in the caller's own task."""
+        status = Status.CANCELLED
+        try:
+            result = await execution.run()
+            status = result.status
+            return result
+        finally:
+            self._leave(execution, status)
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a budget, not a deadline
+        """Start nothing more, give what runs *timeout* seconds, cancel the rest."""
+        self._draining = True
+        for execution in self._queue:
+            execution.cancel()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            for execution in tuple(self._running):
+                execution.cancel()
+            await self._idle.wait()
+
+    def _check_flow(self, flow: Flow) -> None:
+        if flow.max_running is None or self._of_flow[flow.id] < flow.max_running:
+            return
+        if flow.single:
+            raise Conflict
+        raise Unavailable("This flow runs as often as it may; try again later.")
+
+    def _admit(self, execution: Execution) -> None:
+        self._running.add(execution)
+        self._idle.clear()
+        if execution.start_of.detached:
+            self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "running")
+            task = asyncio.create_task(self.result(execution), name=f"execution {execution.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _leave(self, execution: Execution, status: Status) -> None:
+        self._running.discard(execution)
+        flow = execution.flow
+        if execution.start_of.detached:
+            del self._under_way[execution.id]
+            self._ended[execution.id] = Seen(execution.id, flow.key, status)
+            if len(self._ended) > _REMEMBERED:
+                del self._ended[next(iter(self._ended))]
+        if flow.max_running is not None:
+            self._of_flow[flow.id] -= 1
+            if not self._of_flow[flow.id]:
+                del self._of_flow[flow.id]
+        if self._queue:
+            self._admit(self._queue.popleft())
+        if not self._running:
+            self._idle.set()

@@ -1,0 +1,378 @@
+"""Walk one flow: the only place that decides what runs next."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner import datachain
+from runner.errors import FlowNotFound, OperationError, RunnerError
+from runner.ids import random_id
+from runner.model import (
+    Accountability,
+    Flow,
+    Operation,
+    OperationTrigger,
+    Outcome,
+    Rejected,
+    Resolved,
+    Result,
+    Retry,
+    Start,
+    Status,
+)
+from runner.operations.base import ExecutionRef
+from runner.records import Recorder
+from runner.types import Chain, JSONObject, JSONValue
+
+#: After so many operations without a pause, others get a turn of the loop.
+_TURN = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all executions of a daemon have in common."""
+
+    recorder: Recorder
+    #: `$env`.
+    env: Mapping[str, str]
+    #: `$secrets`.
+    secrets: datachain.Secrets
+    #: How many flows may stand in each other, the first one included.
+    max_depth: int = 16
+    #: How many executions one execution may cause, children of children included.
+    max_fanout: int = 10_000
+
+
+class _Family:
+    """An execution and all that it causes."""
+
+    __slots__ = ("children", "steps")
+
+    def __init__(self) -> None:
+        self.children = 0
+        self.steps = 0
+
+
+class Execution:
+    """
+    One run of one flow; to its operations, the OperationContext.
+
+    It runs in the task that awaits `run`, once.
+    """
+
+    __slots__ = (
+        "_attempt", "_cancelled", "_chain", "_depth", "_family", "_missing", "_operation",
+        "_options", "_record", "_shared", "_task", "_tracked", "flow", "id", "start_of",
+    )  # fmt: skip
+
+    def __init__(self, start: Start, shared: Shared, parent: "Execution | None" = None) -> None:
+        self.id = random_id()
+        self.flow = start.flow
+        self.start_of = start
+        self._shared = shared
+        self._depth: int = 1 if parent is None else parent._depth + 1  # noqa: SLF001 - one of us
+        self._family: _Family = _Family() if parent is None else parent._family  # noqa: SLF001
+        # Of the operation that runs: its key, its try, its options, and paths that led nowhere.
+        self._operation = ""
+        self._attempt = 1
+        self._options: JSONValue = None
+        self._missing: list[str] = []
+        self._cancelled = False
+        self._task: asyncio.Task[object] | None = None
+        self._tracked = start.flow.tracking == "all"
+        accountability = start.accountability
+        self._chain = datachain.begin(
+            start.trigger_data,
+            None if accountability is None else accountability.as_data(),
+            shared.env,
+            shared.secrets,
+            self._as_data(1),
+        )
+        self._record = shared.recorder.bind(
+            credentials=start.credentials,
+            flow=start.flow.key,
+            flow_digest=start.flow.digest,
+            revision=start.generation.revision,
+            generation=start.generation.number,
+            execution_id=self.id,
+            parent_id=None if parent is None else parent.id,
+            trigger=start.flow.trigger.kind,
+            trace_id=start.trace_id or self.id.replace("-", ""),
+        )
+
+    # --- as a whole
+
+    async def run(self) -> Result:
+        """
+        Run to the end and give how it ended; never raises for what the flow does.
+
+        Cancelled by `cancel`, it ends `cancelled`; when the task around it is cancelled by
+        somebody else, that is recorded and the cancellation goes on.
+        """
+        started = time.perf_counter()
+        self._task = asyncio.current_task()
+        if self._tracked:
+            self._record.emit("execution.started", data={"trigger": self._chain["$trigger"]})
+        try:
+            if self._cancelled:
+                raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
+            if self.flow.timeout is None:
+                result = await self._walk()
+            else:
+                async with asyncio.timeout(self.flow.timeout):
+                    result = await self._walk()
+        except TimeoutError:
+            message = f"the flow took longer than {self.flow.timeout:g} s"
+            error = {"name": "Timeout", "message": message, "code": "TIMED_OUT"}
+            result = Result(Status.TIMED_OUT, error)
+        except asyncio.CancelledError:
+            error = {"name": "Cancelled", "message": "the execution was cancelled"}
+            result = Result(Status.CANCELLED, {**error, "code": "CANCELLED"})
+            if not self._cancelled or self._task is None:
+                self._finish(result, started)
+                raise
+            self._task.uncancel()
+        self._finish(result, started)
+        return result
+
+    def cancel(self) -> None:
+        """End it where it is; once is enough."""
+        if self._cancelled:
+            return
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def answer(self) -> JSONValue:
+        """What its trigger's `return` says, whatever the outcome."""
+        return self.flow.trigger.answer(self._chain)
+
+    def _finish(self, result: Result, started: float) -> None:
+        if self.flow.tracking == "none" and result.status is Status.RESOLVED:
+            return
+        self._record.emit(
+            "execution.finished",
+            severity="INFO" if result.status is Status.RESOLVED else "WARNING",
+            status=result.status,
+            duration_ms=_milliseconds(started),
+            error=None if result.status is Status.RESOLVED else brief(result.value),
+            operation=self._operation or None,
+        )
+
+    # --- operation by operation
+
+    async def _walk(self) -> Result:
+        flow, chain, family = self.flow, self._chain, self._family
+        operation = None if flow.first is None else flow.operations[flow.first]
+        outcome: Outcome = Resolved(None)
+        guarded = False
+        while operation is not None:
+            family.steps += 1
+            if family.steps % _TURN == 0:
+                await asyncio.sleep(0)
+            outcome = await self._run_operation(operation)
+            chain[operation.key] = chain["$last"] = outcome.value
+            if type(outcome) is Rejected:
+                chain["$error"] = {**summary(outcome.value), "operation": operation.key}
+                guarded = operation.guard
+            operation = flow.after(operation, outcome)
+        if type(outcome) is Resolved:
+            return Result(Status.RESOLVED, self.answer())
+        if guarded:
+            return Result(Status.RESOLVED, None)
+        return Result(Status.REJECTED, outcome.value)
+
+    async def _run_operation(self, operation: Operation) -> Outcome:
+        started = time.perf_counter() if self._tracked else 0.0
+        self._operation = operation.key
+        outcome = await self._try(operation)
+        if operation.retry is not None and type(outcome) is Rejected and not operation.pure:
+            outcome = await self._retry(operation, operation.retry, outcome)
+        if self._tracked:
+            self._record_step(operation, outcome, started)
+        self._attempt = 1
+        self._missing.clear()
+        return outcome
+
+    async def _try(self, operation: Operation) -> Outcome:
+        self._options = None
+        try:
+            options: Any = operation.options.render(self._chain, self._missing)
+            self._options = options
+            if operation.timeout is None or operation.pure:
+                return Resolved(await operation.handler(options, self))
+            return Resolved(await self._timed(operation, options, operation.timeout))
+        except OperationError as error:
+            return Rejected(error.as_data())
+        except Exception as error:  # an operation is foreign code: its failure is data
+            return Rejected(describe(error))
+
+    async def _timed(self, operation: Operation, options: Any, seconds: float) -> JSONValue:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await operation.handler(options, self)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # its own, which says better what took too long
+            message = f"the operation took longer than {seconds:g} s"
+            raise OperationError(message, name="Timeout", code="TIMED_OUT") from None
+
+    async def _retry(self, operation: Operation, retry: Retry, outcome: Outcome) -> Outcome:
+        """Try again until it resolves or no try is left; templates are rendered anew."""
+        while type(outcome) is Rejected and self._attempt < retry.attempts:
+            delay = pause(retry, self._attempt)
+            self._record.emit(
+                "operation.retried",
+                severity="WARNING",
+                operation=operation.key,
+                operation_type=operation.type,
+                attempt=self._attempt,
+                error=brief(outcome.value),
+                data={"delay_ms": round(delay * 1000)},
+            )
+            await asyncio.sleep(delay)
+            self._attempt += 1
+            self._missing.clear()
+            self._chain["$execution"] = self._as_data(self._attempt)
+            outcome = await self._try(operation)
+        self._chain["$execution"] = self._as_data(1)
+        return outcome
+
+    def _record_step(self, operation: Operation, outcome: Outcome, started: float) -> None:
+        resolved = type(outcome) is Resolved
+        data: JSONObject = {"options": self._options, "value": outcome.value}
+        if self._missing:
+            data["missing"] = list(self._missing)
+        self._record.emit(
+            "operation.resolved" if resolved else "operation.rejected",
+            severity="INFO" if resolved else "WARNING",
+            operation=operation.key,
+            operation_type=operation.type,
+            attempt=self._attempt,
+            duration_ms=_milliseconds(started),
+            error=None if resolved else brief(outcome.value),
+            data=data,
+        )
+
+    def _as_data(self, attempt: int) -> JSONObject:
+        return {
+            "id": self.id,
+            "attempt": attempt,
+            "revision": self.start_of.generation.revision,
+        }
+
+    # --- OperationContext
+
+    @property
+    def data(self) -> Chain:
+        """The data chain so far."""
+        return self._chain
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """`$env`."""
+        return self._shared.env
+
+    @property
+    def accountability(self) -> Accountability | None:
+        """Who caused this execution."""
+        return self.start_of.accountability
+
+    @property
+    def execution(self) -> ExecutionRef:
+        """Which try of which operation runs."""
+        return ExecutionRef(self.id, self._operation, self._attempt)
+
+    def log(self, severity: str, message: str) -> None:
+        """Write a `log.message` record of the operation that runs."""
+        key = self._operation
+        self._record.emit(
+            "log.message",
+            severity=severity,
+            message=message,
+            operation=key,
+            operation_type=self.flow.operations[key].type,
+        )
+
+    async def start(self, flow: str, payload: JSONValue, index: int | None = None) -> JSONValue:
+        """Run another flow of the same generation and give what it returns."""
+        child = self._child(self._startable(flow), payload)
+        result = await child.run()
+        if result.status is Status.RESOLVED:
+            return result.value
+        raise OperationError(str(summary(result.value)["message"]), data=result.value)
+
+    def _startable(self, name: str) -> Flow:
+        entry = self.start_of.generation.find(name)
+        if entry is None:
+            raise OperationError(f"there is no flow {name!r}", code=FlowNotFound.code)
+        flow = entry.running
+        if flow is None:
+            raise OperationError(f"the flow {name!r} is {entry.state}", code="FLOW_UNAVAILABLE")
+        if not isinstance(flow.trigger, OperationTrigger):
+            message = f"the flow {name!r} is started by a {flow.trigger.kind}, not by other flows"
+            raise OperationError(message, code="TRIGGER_MISMATCH")
+        return flow
+
+    def _child(self, flow: Flow, payload: JSONValue) -> "Execution":
+        if self._depth >= self._shared.max_depth:
+            message = f"flows start each other more than {self._shared.max_depth} deep"
+            raise OperationError(message, code="DEPTH_EXCEEDED")
+        if self._family.children >= self._shared.max_fanout:
+            message = f"one execution caused more than {self._shared.max_fanout} others"
+            raise OperationError(message, code="FANOUT_EXCEEDED")
+        self._family.children += 1
+        start = Start(
+            flow=flow,
+            generation=self.start_of.generation,
+            trigger_data=payload,
+            accountability=self.start_of.accountability,
+            credentials=self.start_of.credentials,
+            trace_id=self.start_of.trace_id or self.id.replace("-", ""),
+        )
+        return Execution(start, self._shared, parent=self)
+
+
+# --- errors as data -----------------------------------------------------------------------------
+
+
+def describe(error: Exception) -> JSONObject:
+    """An unexpected *error* as the data chain holds it: name, message, code; never a stack."""
+    data: JSONObject = {"name": type(error).__name__, "message": str(error)}
+    if isinstance(error, RunnerError):
+        data["code"] = error.code
+    return data
+
+
+def summary(value: JSONValue) -> JSONObject:
+    """A rejection of any shape as an object with at least `name` and `message`."""
+    if isinstance(value, list) and value:
+        first = summary(value[0])
+        messages = "; ".join(str(summary(each)["message"]) for each in value[:10])
+        return {**first, "message": messages, "errors": value}
+    if isinstance(value, dict):
+        return {"name": "Error", "message": "the operation failed", **value}
+    return {"name": "Error", "message": "the operation failed" if value is None else str(value)}
+
+
+def brief(value: JSONValue) -> JSONObject:
+    """`error` of a record: name, message and, where known, code."""
+    known = summary(value)
+    return {key: str(known[key]) for key in ("name", "message", "code") if known.get(key)}
+
+
+# --- small things -------------------------------------------------------------------------------
+
+
+def pause(retry: Retry, attempt: int) -> float:
+    """Seconds to wait after the failed try number *attempt*."""
+    delay = retry.delay * 2 ** (attempt - 1) if retry.backoff == "exponential" else retry.delay
+    spread = 1 + retry.jitter * (2 * random.random() - 1)  # noqa: S311 - not a secret
+    return min(delay * spread, retry.max_delay)
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

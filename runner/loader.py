@@ -1,0 +1,155 @@
+"""
+From the files of a folder to compiled flows, with the work of the last time kept.
+
+The daemon and every command go through here, so nothing is accepted by one and refused by the
+other.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from runner import compiler
+from runner.compiler import Compiled
+from runner.document import InvalidDocument, parse
+from runner.model import Flow, Issue, Severity
+from runner.operations import OperationSet
+from runner.settings import Settings
+from runner.source import Snapshot
+
+#: The loop gets its turn at least this often, in seconds, while files are compiled.
+_SLICE = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """What became of one flow file."""
+
+    path: str
+    #: The key it has, or would have.
+    key: str
+    #: None where an issue is an error.
+    flow: Flow | None
+    issues: tuple[Issue, ...]
+    #: Its text, as it was read; empty where it could not be read.
+    content: bytes = b""
+    #: What it says its name is, for those who list it although it does not run.
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What became of a whole snapshot."""
+
+    #: By path, sorted.
+    files: Mapping[str, File] = field(default_factory=dict)
+    digest: str = ""
+    revision: str = ""
+
+    @property
+    def issues(self) -> list[Issue]:
+        """All issues, by file and then in the order of the text."""
+        found = [issue for file in self.files.values() for issue in file.issues]
+        return sorted(found, key=lambda issue: (issue.path, issue.line, issue.column))
+
+    @property
+    def broken(self) -> bool:
+        """Whether any file has an error."""
+        return any(issue.severity is Severity.ERROR for issue in self.issues)
+
+
+class Loader:
+    """
+    Compiles snapshots; a file whose bytes did not change keeps its compiled flow.
+
+    With *settings* None, flows are checked and linked but not attached to anything.
+    """
+
+    def __init__(self, operations: OperationSet, settings: Settings | None) -> None:
+        self._operations = operations
+        self._settings = settings
+        self._known: dict[str, tuple[bytes, Compiled | InvalidDocument]] = {}
+
+    async def load(self, snapshot: Snapshot) -> Loaded:
+        """Parse and compile what changed, link and attach everything. Yields to the loop."""
+        with _no_collection():
+            known = await self._compile(snapshot)
+        self._known = known
+        compiled = [each for _, each in known.values() if isinstance(each, Compiled)]
+        more = compiler.link(compiled)
+        for each in compiled if self._settings is not None else ():
+            found = compiler.attach(each, self._settings)  # type: ignore[arg-type]
+            if found:
+                more.setdefault(each.document.path, []).extend(found)
+        files = {
+            path: _file(path, content, each, more.get(path, []))
+            for path, (content, each) in known.items()
+        }
+        for issue in snapshot.issues:
+            read = files.get(issue.path) or _unread(issue.path)
+            files[issue.path] = replace(read, issues=(*read.issues, issue))
+        return Loaded(
+            files=dict(sorted(files.items())), digest=snapshot.digest, revision=snapshot.revision
+        )
+
+    async def _compile(
+        self, snapshot: Snapshot
+    ) -> dict[str, tuple[bytes, Compiled | InvalidDocument]]:
+        known = {}
+        turn = time.monotonic() + _SLICE
+        for path, content in snapshot.files.items():
+            before = self._known.get(path)
+            if before is not None and before[0] == content:
+                known[path] = before
+                continue
+            known[path] = (content, self.compile(path, content))
+            if time.monotonic() > turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + _SLICE
+        return known
+
+    def compile(self, path: str, content: bytes) -> Compiled | InvalidDocument:
+        """One file on its own: parsed and compiled, or what its text lacks to be parsed."""
+        try:
+            return compiler.compile(parse(path, content), self._operations)
+        except InvalidDocument as error:
+            return error
+
+
+def _file(path: str, content: bytes, each: Compiled | InvalidDocument, more: list[Issue]) -> File:
+    if isinstance(each, InvalidDocument):
+        key = compiler.default_key(path)
+        return File(path=path, key=key, flow=None, issues=each.issues, content=content, name=key)
+    whole = each.with_issues(more) if more else each
+    name = each.document.data.get("name")
+    return File(
+        path=path,
+        key=each.key,
+        flow=whole.flow,
+        issues=whole.issues,
+        content=content,
+        name=name if isinstance(name, str) else each.key,
+    )
+
+
+def _unread(path: str) -> File:
+    key = compiler.default_key(path)
+    return File(path=path, key=key, flow=None, issues=(), name=key)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    # Documents make many objects and no garbage: collecting in between takes a quarter of a load.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        # Nothing of it is young any more: without this, the next collection goes through it all.
+        gc.freeze()
+        gc.unfreeze()
+        if enabled:
+            gc.enable()

@@ -1,0 +1,105 @@
+"""What an operation type is, and all that a running operation may touch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+
+from runner.model import Accountability, Handler
+from runner.template import Reference
+from runner.types import Chain, JSONObject, JSONValue
+
+
+class ExecutionRef(NamedTuple):
+    """Which try of which operation of which execution this is."""
+
+    id: str
+    operation: str
+    #: 1 for the first try.
+    attempt: int
+
+
+class OperationContext(Protocol):
+    """Everything that a handler may read or cause beside its options."""
+
+    @property
+    def data(self) -> Chain:
+        """The data chain so far."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """`$env`: the allowed environment variables."""
+
+    @property
+    def accountability(self) -> Accountability | None:
+        """Who caused the execution; None: the runner itself."""
+
+    @property
+    def execution(self) -> ExecutionRef:
+        """This try of this operation."""
+
+    def log(self, severity: str, message: str) -> None:
+        """Write a `log.message` record of this operation."""
+
+    async def start(self, flow: str, payload: JSONValue, index: int | None = None) -> JSONValue:
+        """
+        Run another flow, named by key or id, and give what it returns.
+
+        *index* says which element of a list this is. Raises OperationError with the other flow's
+        error, or when it cannot be started.
+        """
+
+
+class Prepared(NamedTuple):
+    """A handler for particular options, and what can be known of them before they run."""
+
+    handler: Handler
+    #: Values of the data chain that the options name without braces.
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationSpec:
+    """An operation type, declared at the end of its own file."""
+
+    type: str
+    #: Rendered options and context in, a JSON value out; raises OperationError to reject.
+    handler: Handler | None = None
+    #: In place of *handler*: makes one for particular options, so that what can be worked out
+    #: when the flow is loaded is not worked out again at every run. Raises Malformed, or a group
+    #: of them, each with its path inside the options.
+    prepare: Callable[[JSONObject], Prepared] | None = None
+    #: No effect outside the chain: never journaled, never retried, no timeout armed.
+    pure: bool = False
+
+    def prepared(self, options: JSONObject) -> Prepared:
+        """
+        The handler of an operation with these *options*, templates not rendered.
+
+        Raises what *prepare* raises.
+        """
+        if self.prepare is not None:
+            return self.prepare(options)
+        assert self.handler is not None  # noqa: S101 - a spec has one or the other
+        return Prepared(self.handler)
+
+
+class OperationSet:
+    """Operation types by name: a value, so that a test or a deployment can have fewer."""
+
+    def __init__(self, specs: tuple[OperationSpec, ...]) -> None:
+        self._specs = {spec.type: spec for spec in specs}
+
+    def get(self, type_: str) -> OperationSpec | None:
+        """The type of this name."""
+        return self._specs.get(type_)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def with_(self, *specs: OperationSpec) -> Self:
+        """A set that has these types too, in place of those of the same name."""
+        return type(self)((*self._specs.values(), *specs))
+
+    def without(self, *types: str) -> Self:
+        """A set that lacks these types."""
+        return type(self)(tuple(spec for spec in self._specs.values() if spec.type not in types))

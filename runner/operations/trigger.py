@@ -1,0 +1,64 @@
+"""Run another flow."""
+
+import asyncio
+from collections.abc import Iterator
+
+from runner import jsontext
+from runner.errors import OperationError
+from runner.operations.base import OperationContext, OperationSpec
+from runner.types import JSONObject, JSONValue
+
+#: So many elements at most run at the same time, however long the list is.
+_AT_ONCE = 1000
+
+
+async def trigger(options: JSONObject, context: OperationContext) -> JSONValue:
+    """
+    Run *flow* with *payload*; for a list, once for every element.
+
+    *iterationMode* says how: `parallel` all at once (but a thousand at a time), `serial` one
+    after another, `batch` groups of *batchSize*. Results keep the order of the list. Elements
+    that run at the same time all get to their end before the first rejection, in the order of
+    the list, rejects this operation.
+    """
+    payload = _payload(options.get("payload"))
+    if not isinstance(payload, list):
+        return await context.start(options["flow"], payload)
+    results: list[JSONValue] = []
+    for group in _groups(payload, options):
+        results += await _run_group(options["flow"], group, len(results), context)
+    return results
+
+
+def _payload(payload: JSONValue) -> JSONValue:
+    if not isinstance(payload, str):
+        return payload
+    try:
+        return jsontext.parse(payload)
+    except ValueError as error:
+        raise OperationError(f"option payload is not JSON: {error}", code="INVALID_JSON") from None
+
+
+def _groups(payload: list[JSONValue], options: JSONObject) -> Iterator[list[JSONValue]]:
+    size = {
+        "parallel": _AT_ONCE,
+        "serial": 1,
+        "batch": int(options.get("batchSize") or 10),
+    }[options.get("iterationMode") or "parallel"]
+    return (payload[at : at + size] for at in range(0, len(payload), size))
+
+
+async def _run_group(
+    flow: str, group: list[JSONValue], first: int, context: OperationContext
+) -> list[JSONValue]:
+    if len(group) == 1:
+        return [await context.start(flow, group[0], first)]
+    runs = (context.start(flow, each, first + at) for at, each in enumerate(group))
+    results = await asyncio.gather(*runs, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+OPERATION = OperationSpec(type="trigger", handler=trigger)

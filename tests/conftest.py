@@ -1,0 +1,31 @@
+"""Fixtures that many tests share."""
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.world import World
+
+# A busy machine is no reason to fail: pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("runner", deadline=None)
+hypothesis.settings.load_profile("runner")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes down what is said of invalid files, to be read and committed."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/invalid/*.issues")
+
+
+@pytest.fixture
+def world() -> World:
+    """Flows in memory, run by the real parts."""
+    return World()
+
+
+@pytest.fixture(autouse=True)
+def _records_fit_their_schema() -> Iterator[None]:
+    """Every record that any test makes in a world is checked."""
+    yield
+    while World.made:
+        World.made.pop().check_records()

@@ -1,0 +1,1 @@
+"""What everything of a kind promises."""

@@ -1,0 +1,287 @@
+"""What may run, what waits, what is refused, and how everything ends."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from runner.errors import Conflict, Draining, Unavailable
+from runner.execution import Execution
+from runner.model import Status
+from runner.types import JSONObject
+from tests.world import Gate, World
+
+FLOW = """
+name: Waits at the gate
+trigger: operation
+tracking: activity
+options: {return: $last}
+operations: [{key: wait, type: sleep, options: {milliseconds: 1}}]
+"""
+SINGLE = FLOW + "concurrency: {mode: single}\n"
+PAIR = FLOW + "concurrency: {max: 2}\n"
+PARENT = """
+name: Starts others
+trigger: operation
+operations: [{key: each, type: trigger, options: {flow: flow, payload: [1, 2, 3]}}]
+"""
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """Holds every `sleep`."""
+    return Gate()
+
+
+async def make(gate: Gate, *, max_running: int = 1000, max_queued: int = 10_000) -> World:
+    """A world with flows that wait at *gate*."""
+    world = World(gate.operations, max_running=max_running, max_queued=max_queued)
+    await world.load(flow=FLOW, single=SINGLE, pair=PAIR, parent=PARENT)
+    return world
+
+
+def run(world: World, execution: Execution) -> "asyncio.Task[object]":
+    """Wait for the result of *execution* in a task, as a request does."""
+    return asyncio.create_task(world.engine.result(execution))
+
+
+def ends(world: World) -> list[str]:
+    """How the executions ended, in the order of the records."""
+    return [each["status"] for each in world.said("execution.finished")]
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+async def test_one_too_many_is_told_to_come_again(gate: Gate) -> None:
+    """A caller that waits is refused at the limit, and served when there is room again."""
+    world = await make(gate, max_running=1)
+    first = run(world, await world.begin("flow"))
+
+    with pytest.raises(Unavailable) as refusal:
+        await world.begin("flow")
+
+    assert refusal.value.retry_after >= 1
+    gate.opened.set()
+    await first
+    assert (await world.run("flow")).status is Status.RESOLVED
+
+
+async def test_nobody_waits_for_a_detached_execution(gate: Gate) -> None:
+    """It runs by itself, and can be asked about while it runs and afterwards."""
+    world = await make(gate)
+
+    begun = await world.begin("flow", detached=True)
+    await gate.holds(1)
+
+    seen = world.engine.find(begun.id)
+    assert seen is not None
+    assert seen == (begun.id, "flow", "running")
+    gate.opened.set()
+    await world.engine.drain(10)
+    assert world.engine.find(begun.id) == (begun.id, "flow", "resolved")
+
+
+async def test_detached_executions_wait_for_their_turn(gate: Gate) -> None:
+    """At the limit they are queued, and run in the order in which they came."""
+    world = await make(gate, max_running=1)
+    begun = [await world.begin("flow", n, detached=True) for n in range(4)]
+    await gate.holds(1)
+
+    states = [seen.status for each in begun if (seen := world.engine.find(each.id))]
+
+    assert states == ["running", "queued", "queued", "queued"]
+    assert (world.engine.running, world.engine.queued) == (1, 3)
+    gate.opened.set()
+    while world.engine.running:
+        await asyncio.sleep(0)
+    finished = [each["execution_id"] for each in world.said("execution.finished")]
+    assert finished == [each.id for each in begun]
+
+
+async def test_the_queue_has_an_end(gate: Gate) -> None:
+    """When it is full, detached executions are refused as well."""
+    world = await make(gate, max_running=1, max_queued=2)
+    for _ in range(3):
+        await world.begin("flow", detached=True)
+
+    with pytest.raises(Unavailable):
+        await world.begin("flow", detached=True)
+    await world.engine.drain(0)
+
+
+async def test_a_single_flow_runs_once_at_a_time(gate: Gate) -> None:
+    """Another start is a conflict, other flows are not concerned, and afterwards it may again."""
+    world = await make(gate)
+    first = run(world, await world.begin("single"))
+
+    with pytest.raises(Conflict):
+        await world.begin("single")
+
+    other = run(world, await world.begin("flow"))
+    gate.opened.set()
+    await asyncio.gather(first, other)
+    assert (await world.run("single")).status is Status.RESOLVED
+
+
+async def test_a_flow_may_limit_itself(gate: Gate) -> None:
+    """`concurrency.max` refuses one more than so many."""
+    world = await make(gate)
+    tasks = [run(world, await world.begin("pair")) for _ in range(2)]
+
+    with pytest.raises(Unavailable):
+        await world.begin("pair")
+
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_queued_execution_holds_the_place_of_its_flow(gate: Gate) -> None:
+    """What waits counts too: a single flow is never accepted twice."""
+    world = await make(gate, max_running=1)
+    await world.begin("flow", detached=True)
+    await world.begin("single", detached=True)
+
+    with pytest.raises(Conflict):
+        await world.begin("single", detached=True)
+    await world.engine.drain(0)
+
+
+async def test_a_cancelled_execution_gives_its_place_back(gate: Gate) -> None:
+    """A single flow can run again after a caller's task was cancelled."""
+    world = await make(gate)
+    task = run(world, await world.begin("single"))
+    await gate.holds(1)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    gate.opened.set()
+    assert (await world.run("single")).status is Status.RESOLVED
+    assert ends(world) == ["cancelled", "resolved"]
+
+
+async def test_children_use_the_place_of_their_parent(gate: Gate) -> None:
+    """A flow that starts others does not wait for itself, however small the limit."""
+    world = await make(gate, max_running=1)
+    gate.opened.set()
+
+    assert (await world.run("parent")).status is Status.RESOLVED
+
+
+async def test_ten_thousand_starts_at_once_are_bounded_and_answered(gate: Gate) -> None:
+    """As many run as may, all others are refused, and nothing is left over."""
+    world = await make(gate, max_running=50, max_queued=0)
+
+    async def one() -> str:
+        try:
+            return (await world.run("flow")).status
+        except Unavailable as refusal:
+            return refusal.code
+
+    tasks = [asyncio.create_task(one()) for _ in range(10_000)]
+    await gate.holds(50)
+    while sum(task.done() for task in tasks) < 9_950:
+        await asyncio.sleep(0)
+    gate.opened.set()
+    answers = Counter(await asyncio.gather(*tasks))
+
+    assert answers == {"resolved": 50, "SERVICE_UNAVAILABLE": 9_950}
+    assert (world.engine.running, world.engine.queued) == (0, 0)
+
+
+async def test_the_last_thousand_are_remembered_and_all_that_run(gate: Gate) -> None:
+    """An execution that takes long is not forgotten because many others ended meanwhile."""
+    world = await make(gate)
+    long = await world.begin("flow", detached=True)
+    await gate.holds(1)
+    await world.load(flow=FLOW, quick="name: Quick\ntrigger: operation\ntracking: none\n")
+    first = await world.begin("quick", detached=True)
+    for _ in range(1500):
+        last = await world.begin("quick", detached=True)
+        await asyncio.sleep(0)
+
+    seen = world.engine.find(long.id)
+
+    assert seen is not None
+    assert seen.status == "running"
+    assert world.engine.find(last.id) is not None
+    assert world.engine.find(first.id) is None
+    await world.engine.drain(0)
+
+
+# --- drain --------------------------------------------------------------------------------------
+
+
+async def test_draining_lets_what_runs_finish(gate: Gate) -> None:
+    """It ends as it would have, and nothing new begins."""
+    world = await make(gate)
+    running = run(world, await world.begin("flow"))
+    await gate.holds(1)
+    drain = asyncio.create_task(world.engine.drain(60))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Draining):
+        await world.begin("flow")
+
+    assert world.engine.draining
+    assert not drain.done()
+    gate.opened.set()
+    await drain
+    assert (await running) == (Status.RESOLVED, "through")
+
+
+async def test_draining_cancels_what_waits_and_what_is_late(gate: Gate) -> None:
+    """Everything that was accepted has a record that says how it ended."""
+    world = await make(gate, max_running=2)
+    caller = run(world, await world.begin("flow"))
+    begun = [await world.begin("flow", detached=True) for _ in range(4)]
+    await gate.holds(2)
+
+    await world.engine.drain(0)
+
+    assert (await caller) == (Status.CANCELLED, CANCELLED)
+    assert ends(world) == ["cancelled"] * 5
+    assert [world.engine.find(each.id) for each in begun] == [
+        (each.id, "flow", "cancelled") for each in begun
+    ]
+    assert (world.engine.running, world.engine.queued, gate.inside) == (0, 0, 0)
+
+
+CANCELLED: JSONObject = {
+    "name": "Cancelled",
+    "message": "the execution was cancelled",
+    "code": "CANCELLED",
+}
+
+
+async def test_draining_reaches_the_children(gate: Gate) -> None:
+    """Sub-flows end with their parent, each with its record."""
+    world = await make(gate)
+    parent = run(world, await world.begin("parent"))
+    await gate.holds(3)
+
+    await world.engine.drain(0)
+
+    await parent
+    assert ends(world) == ["cancelled"] * 4
+
+
+async def test_draining_what_is_idle_is_done_at_once() -> None:
+    """Nothing runs, nothing to wait for; saying it twice is no harm."""
+    world = World()
+
+    await world.engine.drain(3600)
+    await world.engine.drain(3600)
+
+
+async def test_an_execution_that_was_accepted_but_not_begun_is_cancelled(gate: Gate) -> None:
+    """A drain right behind the start finds the execution before its task ran."""
+    world = await make(gate)
+    begun = await world.begin("flow", detached=True)
+
+    await world.engine.drain(0)
+
+    assert world.engine.find(begun.id) == (begun.id, "flow", "cancelled")
+    assert ends(world) == ["cancelled"]
