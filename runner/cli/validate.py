@@ -1,0 +1,153 @@
+"""`runner validate`: every mistake, with the daemon's own eyes."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from runner import source
+from runner.cli import settings_flags
+from runner.loader import Loader
+from runner.model import Issue, Severity
+from runner.operations import BUILTIN
+
+_DEFAULT = Path("flows.d")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to *commands*."""
+    parser = commands.add_parser(
+        "validate",
+        help="name every mistake in flow files",
+        description=(
+            "Check flow files and the links between them. With --settings, also whether the"
+            " secrets and roles that they name exist there."
+        ),
+        epilog="exit codes: 0 no issue, 1 issues (warnings too), 2 could not run",
+    )
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        type=Path,
+        help="flow files, or folders of them (default: the setting `flows`, ./flows.d)",
+    )
+    parser.add_argument(
+        "--settings", metavar="FILE", type=Path, help="also attach the flows to these settings"
+    )
+    parser.add_argument(
+        "--format",
+        choices=list(_FORMATS),
+        default="text",
+        help="text for people, json for programs, github for annotations, sarif for scanners",
+    )
+    parser.set_defaults(command=validate)
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """Print all issues; 1 if there are any."""
+    issues = [
+        issue
+        for root, only in _roots(arguments.paths)
+        for issue in asyncio.run(_issues(arguments, root, only))
+    ]
+    text = _FORMATS[arguments.format](issues)
+    if text:
+        print(text)
+    if arguments.format == "text" and not issues and sys.stdout.isatty():
+        print("no issues")
+    return 1 if issues else 0
+
+
+def _roots(paths: Sequence[Path]) -> list[tuple[Path, str | None]]:
+    """Folders to read, each with the one file of it that was asked about."""
+    return [_root(path) for path in paths or [_DEFAULT]]
+
+
+def _root(path: Path) -> tuple[Path, str | None]:
+    """A file is seen with its neighbours: its key and the flows it names depend on them."""
+    if not path.is_file():
+        return path, None
+    root = _DEFAULT if path.is_relative_to(_DEFAULT) else path.parent
+    return root, path.relative_to(root).as_posix()
+
+
+async def _issues(arguments: argparse.Namespace, root: Path, only: str | None) -> list[Issue]:
+    settings = settings_flags.load(arguments) if arguments.settings else None
+    loaded = await Loader(BUILTIN, settings).load(source.snapshot(root))
+    found = [issue for issue in loaded.issues if only in (None, issue.path)]
+    return [replace(issue, path=(root / issue.path).as_posix()) for issue in found]
+
+
+# --- formats ------------------------------------------------------------------------------------
+
+
+def _text(issues: Sequence[Issue]) -> str:
+    colour = sys.stdout.isatty()
+    return "\n".join(_coloured(issue) if colour else str(issue) for issue in issues)
+
+
+def _coloured(issue: Issue) -> str:
+    shade = "31" if issue.severity is Severity.ERROR else "33"
+    text = str(issue)
+    return text.replace(f" {issue.severity}:", f" \x1b[{shade}m{issue.severity}\x1b[0m:", 1)
+
+
+def _json(issues: Sequence[Issue]) -> str:
+    return json.dumps([issue.as_data() for issue in issues], indent=2, ensure_ascii=False)
+
+
+def _github(issues: Sequence[Issue]) -> str:
+    """Workflow commands of GitHub Actions, with its escapes."""
+    return "\n".join(
+        f"::{issue.severity} file={_escaped(issue.path, ',:')},line={issue.line},"
+        f"col={issue.column},title={issue.code}::{_escaped(_sentence(issue))}"
+        for issue in issues
+    )
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _sentence(issue: Issue) -> str:
+    return f"{issue.message} ({issue.hint})" if issue.hint else issue.message
+
+
+def _sarif(issues: Sequence[Issue]) -> str:
+    """SARIF 2.1.0 (OASIS), the part that code scanners read."""
+    run = {
+        "tool": {
+            "driver": {
+                "name": "gitops-flow-runner",
+                "rules": [{"id": code} for code in sorted({issue.code for issue in issues})],
+            }
+        },
+        "results": [_sarif_result(issue) for issue in issues],
+    }
+    return json.dumps({"version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+
+
+def _sarif_result(issue: Issue) -> dict[str, object]:
+    region = {"startLine": issue.line, "startColumn": issue.column}
+    return {
+        "ruleId": issue.code,
+        "level": str(issue.severity),
+        "message": {"text": _sentence(issue)},
+        "locations": [
+            {"physicalLocation": {"artifactLocation": {"uri": issue.path}, "region": region}}
+        ],
+    }
+
+
+_FORMATS: dict[str, Callable[[Sequence[Issue]], str]] = {
+    "text": _text,
+    "json": _json,
+    "github": _github,
+    "sarif": _sarif,
+}

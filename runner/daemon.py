@@ -1,0 +1,120 @@
+"""Composition root: make the parts, start them in order, stop them in the reverse order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from runner.datachain import Secrets
+from runner.engine import Engine
+from runner.errors import RunnerError
+from runner.execution import Shared
+from runner.lastgood import LastGood
+from runner.loader import Loader
+from runner.operations import BUILTIN
+from runner.records import Recorder
+from runner.registry import Registry
+from runner.reload import Reloader
+from runner.settings import Settings
+from runner.web.app import build
+from runner.web.server import listening
+
+
+async def serve(settings: Settings, recorder: Recorder) -> None:
+    """
+    Run until SIGTERM or SIGINT.
+
+    The first one drains: not ready any more, nothing starts, what runs gets `drain` seconds. A
+    second one ends the process at once. Raises SettingsError when the address is taken, and
+    RunnerError when a part fails that should never end.
+    """
+    registry, engine = Registry(), _engine(settings, recorder)
+    reloader = _reloader(settings, registry, recorder)
+    app = build(settings, registry, engine, reloader, recorder)
+    stop = _on_signals(reloader)
+    try:
+        async with listening(app, settings.listen) as address, asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(reloader.watch(), name="watch")
+            _announce(address, settings, recorder)
+            await stop.wait()
+            recorder.emit("daemon.draining", message="stopping: nothing new starts")
+            watching.cancel()
+            await engine.drain(settings.drain)
+    except ExceptionGroup as group:
+        error = _first(group)
+        name = type(error).__name__
+        recorder.emit(
+            "daemon.stopped",
+            severity="CRITICAL",
+            message="a part failed that should never end",
+            error={"name": name, "message": str(error)},
+        )
+        raise RunnerError(f"stopped, as a part of it failed: {name}") from None
+    recorder.emit("daemon.stopped", message="stopped")
+
+
+def _first(error: Exception) -> Exception:
+    """The first error in a group of groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _engine(settings: Settings, recorder: Recorder) -> Engine:
+    limits = settings.limits
+    shared = Shared(
+        recorder=recorder,
+        env=dict(settings.env),  # a JSON value of the data chain
+        secrets=Secrets(settings.secrets.get),
+        max_depth=limits.depth,
+        max_fanout=limits.fanout,
+    )
+    return Engine(shared, max_running=limits.executions, max_queued=limits.queue)
+
+
+def _reloader(settings: Settings, registry: Registry, recorder: Recorder) -> Reloader:
+    loader = Loader(BUILTIN, settings)
+    kept = None if settings.state is None else settings.state / "last-good"
+    last_good = LastGood(kept, settings.flows)
+    return Reloader(settings.flows, loader, registry, last_good, recorder, settings)
+
+
+def _on_signals(reloader: Reloader) -> asyncio.Event:
+    """What a signal to stop sets; SIGHUP has the folder looked at."""
+    # As PID 1 of a container, Python has no default handlers: without these, SIGTERM is ignored.
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_stop(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, on_stop, each)
+    loop.add_signal_handler(signal.SIGHUP, reloader.poke)
+    return stop
+
+
+def _announce(address: str, settings: Settings, recorder: Recorder) -> None:
+    recorder.emit(
+        "daemon.started",
+        message=f"listening on {address}, flows in {settings.flows}",
+        data={"listen": address, "flows": str(settings.flows), "pid": os.getpid()},
+    )
+    for path in settings.unused():
+        recorder.emit(
+            "daemon.warning",
+            severity="WARNING",
+            message=f"the setting {path} has no effect yet",
+            data={"setting": path},
+        )
+
+
+def run(settings: Settings, recorder: Recorder) -> None:
+    """`serve` on the fastest loop there is."""
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not there on every platform
+
+        return uvloop.run(serve(settings, recorder))
+    return asyncio.run(serve(settings, recorder))

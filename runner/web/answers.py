@@ -1,0 +1,77 @@
+"""What goes back: JSON, and one envelope for everything that went wrong."""
+
+from collections.abc import Mapping
+
+from aiohttp import hdrs, web
+
+from runner import jsontext
+from runner.errors import InvalidCredentials, MethodNotAllowed, RunnerError, Unavailable
+from runner.types import JSONObject, JSONValue
+
+_HEADERS = {
+    str(hdrs.CONTENT_TYPE): "application/json; charset=utf-8",
+    str(hdrs.CACHE_CONTROL): "no-cache",
+}
+_UNEXPECTED = "An unexpected error occurred."
+_INTERNAL = "INTERNAL_SERVER_ERROR"
+
+
+def json(
+    value: JSONValue, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """*value* as it is; null has no content."""
+    if value is None:
+        return web.Response(status=204, headers=headers)
+    return web.Response(
+        body=jsontext.write(value), status=status, headers={**_HEADERS, **(headers or {})}
+    )
+
+
+def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The envelope of an error that a request met."""
+    more = dict(headers or {})
+    match error:
+        case MethodNotAllowed():
+            more[hdrs.ALLOW] = ", ".join(error.allowed)
+        case Unavailable():
+            more[hdrs.RETRY_AFTER] = str(error.retry_after)
+        case InvalidCredentials():
+            more[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        return envelope([{"message": _UNEXPECTED, "extensions": {"code": _INTERNAL}}], 500, more)
+    extensions = {**error.extensions, "code": error.code}
+    return envelope([{"message": error.message, "extensions": extensions}], error.status, more)
+
+
+def envelope(
+    errors: list[JSONObject], status: int, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """`{"errors": […]}`, as Directus answers."""
+    return json({"errors": errors}, status, headers)
+
+
+def rejection(value: JSONValue, *, trusted: bool, headers: Mapping[str, str]) -> web.Response:
+    """
+    What a waiting caller is told of a final rejection.
+
+    An error that names its status and code was meant for the caller; of every other one only a
+    *trusted* caller sees more than that it happened.
+    """
+    values = value if isinstance(value, list) and value else [value]
+    told = [_told(each, trusted=trusted) for each in values]
+    statuses = {status for _, status in told}
+    status = statuses.pop() if len(statuses) == 1 else 500
+    return envelope([error for error, _ in told], status, headers)
+
+
+def _told(value: JSONValue, *, trusted: bool) -> tuple[JSONObject, int]:
+    error = value if isinstance(value, dict) else {"message": value}
+    status, code, message = (error.get(key) for key in ("status", "code", "message"))
+    extensions = error.get("extensions")
+    more = extensions if isinstance(extensions, dict) else {}
+    if isinstance(status, int) and 400 <= status <= 599 and isinstance(code, str):
+        return {"message": str(message), "extensions": {**more, "code": code}}, status
+    if trusted and message is not None:
+        known = code if isinstance(code, str) else _INTERNAL
+        return {"message": str(message), "extensions": {**more, "code": known}}, 500
+    return {"message": _UNEXPECTED, "extensions": {"code": _INTERNAL}}, 500

@@ -1,0 +1,179 @@
+"""`/flows/trigger/:id`: webhooks and manual starts."""
+
+from aiohttp import hdrs, web
+
+from runner.errors import (
+    ContentTooLarge,
+    FlowInvalid,
+    FlowNotFound,
+    Forbidden,
+    InvalidPayload,
+    MethodNotAllowed,
+    RunnerError,
+    Unavailable,
+)
+from runner.execution import Execution
+from runner.inputs import check_inputs, check_selection
+from runner.model import (
+    Accountability,
+    Entry,
+    Flow,
+    Generation,
+    Manual,
+    OperationTrigger,
+    Result,
+    Start,
+    State,
+    Status,
+    Webhook,
+)
+from runner.registry import first_error
+from runner.types import JSONObject, JSONValue
+from runner.web import answers, callers, delivery
+from runner.web.keys import ENGINE, RECORDER, REGISTRY
+
+
+async def trigger(request: web.Request) -> web.StreamResponse:
+    """Start the flow named by the rest of the path, and answer as its trigger says."""
+    generation, engine = request.app[REGISTRY].current, request.app[ENGINE]
+    entry = generation.find(request.match_info["name"].rstrip("/"))
+    try:
+        execution = await engine.start(await _start(request, generation, _running(entry)))
+    except RunnerError as error:
+        _record_refusal(request, entry, error)
+        raise
+    headers = {"X-Flow-Revision": generation.revision}
+    if execution.start_of.detached:
+        return _accepted(execution, headers)
+    return _respond(execution, await engine.result(execution), headers)
+
+
+def _running(entry: Entry | None) -> Flow:
+    if entry is None or entry.state is State.INACTIVE:
+        raise FlowNotFound("There is no active flow of this id or key.")
+    if entry.flow is None:
+        code = first_error(entry)
+        raise FlowInvalid(f"The file of this flow has an issue and cannot run: {code}.", issue=code)
+    return entry.flow
+
+
+async def _start(request: web.Request, generation: Generation, flow: Flow) -> Start:
+    """Everything about this request, checked in the order in which it may be trusted."""
+    match flow.trigger:
+        case Webhook() as webhook:
+            who, data = await _webhook(request, webhook)
+            header, detached = webhook.auth.header, webhook.asynchronous
+        case Manual() as manual:
+            who, data = await _manual(request, manual)
+            header, detached = "", manual.asynchronous
+        case OperationTrigger():
+            raise FlowNotFound("This flow is started by other flows only.")
+    return Start(
+        flow=flow,
+        generation=generation,
+        trigger_data=data,
+        accountability=who,
+        credentials=_credentials(request, header),
+        trace_id=delivery.trace_id(request),
+        detached=detached,
+    )
+
+
+async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountability, JSONObject]:
+    _check_method(request, webhook.method)
+    who = callers.admit(request, webhook.auth)
+    return who, await delivery.read(request, webhook)
+
+
+async def _manual(request: web.Request, manual: Manual) -> tuple[Accountability, JSONObject]:
+    _check_method(request, "POST")
+    caller = callers.identify(request)
+    if not caller.known:
+        raise Forbidden("a manual flow is started by known callers only")
+    caller.require("flows", "trigger")
+    data = await delivery.read(request)
+    body = data["body"]
+    if not isinstance(body, dict):
+        raise InvalidPayload("Invalid payload. The body must be an object.")
+    collection = check_selection(manual, body)
+    if collection is not None and not caller.may_read(collection):
+        raise Forbidden(f"the caller may not read the collection {collection!r}")
+    data["body"] = check_inputs(manual.fields, body)
+    return caller.accountability, data
+
+
+def _credentials(request: web.Request, auth_header: str) -> tuple[str, ...]:
+    found = delivery.credentials(request, auth_header)
+    if len(found) > delivery.MAX_CREDENTIALS:
+        # Every record is searched for every one of them.
+        raise ContentTooLarge("The request has too many cookies.")
+    return found
+
+
+def _check_method(request: web.Request, method: str) -> None:
+    if request.method != method:
+        raise MethodNotAllowed(request.method, (method,))
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def _accepted(execution: Execution, headers: dict[str, str]) -> web.Response:
+    headers[hdrs.LOCATION] = f"/executions/{execution.id}"
+    return answers.json({"id": execution.id, "durable": False}, 202, headers)
+
+
+def _respond(execution: Execution, result: Result, headers: dict[str, str]) -> web.Response:
+    webhook = execution.flow.trigger
+    strict = not isinstance(webhook, Webhook | Manual) or webhook.error_on_reject
+    match result.status:
+        case Status.RESOLVED:
+            return _value(result.value, headers)
+        case Status.REJECTED if not strict:
+            return _value(execution.answer(), headers)
+        case Status.REJECTED:
+            who = execution.accountability
+            return answers.rejection(
+                result.value, trusted=who is not None and who.admin, headers=headers
+            )
+        case Status.TIMED_OUT:
+            return answers.envelope([_error(result.value)], 504, headers)
+        case _:
+            return answers.refuse(Unavailable("The execution was ended; try again later."), headers)
+
+
+def _value(value: JSONValue, headers: dict[str, str]) -> web.Response:
+    try:
+        return answers.json(value, headers=headers)
+    except ValueError as error:
+        message = f"The flow's result cannot be answered: {error}"
+        told = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+        return answers.envelope([told], 500, headers)
+
+
+def _error(value: JSONValue) -> JSONObject:
+    error = value if isinstance(value, dict) else {}
+    return {"message": error.get("message"), "extensions": {"code": error.get("code")}}
+
+
+def _record_refusal(request: web.Request, entry: Entry | None, error: RunnerError) -> None:
+    """One record for a delivery that starts nothing: the cause that the caller is not told."""
+    trigger_ = entry.flow.trigger if entry is not None and entry.flow is not None else None
+    auth_header = trigger_.auth.header if isinstance(trigger_, Webhook) else ""
+    request.app[RECORDER].emit(
+        "trigger.refused",
+        flow=None if entry is None else entry.key,
+        trigger=None if trigger_ is None else trigger_.kind,
+        error={
+            "name": type(error).__name__,
+            "message": getattr(error, "reason", error.message),
+            "code": error.code,
+        },
+        data={
+            "status": error.status,
+            "method": request.method,
+            "path": request.path,
+            "ip": callers.accountability(request).ip,
+        },
+        credentials=delivery.credentials(request, auth_header)[: delivery.MAX_CREDENTIALS],
+    )
