@@ -43,8 +43,8 @@ class Engine:
         self._under_way: dict[str, Seen] = {}
         self._ended: dict[str, Seen] = {}
         self._draining = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        #: Made by `drain`: set when nothing runs any more.
+        self._idle: asyncio.Event | None = None
 
     @property
     def running(self) -> int:
@@ -71,7 +71,8 @@ class Engine:
         """
         if self._draining:
             raise Draining(retry_after=5)
-        self._check_flow(start.flow)
+        if start.flow.max_running is not None:
+            self._check_flow(start.flow, start.flow.max_running)
         full = len(self._running) >= self._max_running
         if full and (not start.detached or len(self._queue) >= self._max_queued):
             raise Unavailable("Too many executions are under way; try again later.")
@@ -102,6 +103,9 @@ class Engine:
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a budget, not a deadline
         """Start nothing more, give what runs *timeout* seconds, cancel the rest."""
         self._draining = True
+        self._idle = asyncio.Event()
+        if not self._running:
+            return
         for execution in self._queue:
             execution.cancel()
         try:
@@ -112,8 +116,8 @@ class Engine:
                 execution.cancel()
             await self._idle.wait()
 
-    def _check_flow(self, flow: Flow) -> None:
-        if flow.max_running is None or self._of_flow[flow.id] < flow.max_running:
+    def _check_flow(self, flow: Flow, max_running: int) -> None:
+        if self._of_flow[flow.id] < max_running:
             return
         if flow.single:
             raise Conflict
@@ -121,7 +125,6 @@ class Engine:
 
     def _admit(self, execution: Execution) -> None:
         self._running.add(execution)
-        self._idle.clear()
         if execution.start_of.detached:
             self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "running")
             task = asyncio.create_task(self.result(execution), name=f"execution {execution.id}")
@@ -142,5 +145,5 @@ class Engine:
                 del self._of_flow[flow.id]
         if self._queue:
             self._admit(self._queue.popleft())
-        if not self._running:
+        if self._idle is not None and not self._running:
             self._idle.set()

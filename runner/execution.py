@@ -151,16 +151,22 @@ class Execution:
         return self.flow.trigger.answer(self._chain)
 
     def _finish(self, result: Result, started: float) -> None:
-        if self.flow.tracking == "none" and result.status is Status.RESOLVED:
-            return
-        self._record.emit(
-            "execution.finished",
-            severity="INFO" if result.status is Status.RESOLVED else "WARNING",
-            status=result.status,
-            duration_ms=_milliseconds(started),
-            error=None if result.status is Status.RESOLVED else brief(result.value),
-            operation=self._operation or None,
-        )
+        if result.status is not Status.RESOLVED:
+            self._record.emit(
+                "execution.finished",
+                severity="WARNING",
+                status=result.status,
+                duration_ms=_milliseconds(started),
+                error=brief(result.value),
+                operation=self._operation or None,
+            )
+        elif self.flow.tracking != "none":
+            self._record.emit(
+                "execution.finished",
+                status=result.status,
+                duration_ms=_milliseconds(started),
+                operation=self._operation or None,
+            )
 
     # --- operation by operation
 
@@ -173,7 +179,14 @@ class Execution:
             family.steps += 1
             if family.steps % _TURN == 0:
                 await asyncio.sleep(0)
-            outcome = await self._run_operation(operation)
+            started = time.perf_counter() if self._tracked else 0.0
+            self._operation, self._attempt = operation.key, 1
+            outcome = await self._try(operation)
+            if operation.retry is not None and type(outcome) is Rejected and not operation.pure:
+                outcome = await self._retry(operation, operation.retry, outcome)
+            if self._tracked:
+                self._record_step(operation, outcome, started)
+            self._missing.clear()
             chain[operation.key] = chain["$last"] = outcome.value
             if type(outcome) is Rejected:
                 chain["$error"] = {**summary(outcome.value), "operation": operation.key}
@@ -184,18 +197,6 @@ class Execution:
         if guarded:
             return Result(Status.RESOLVED, None)
         return Result(Status.REJECTED, outcome.value)
-
-    async def _run_operation(self, operation: Operation) -> Outcome:
-        started = time.perf_counter() if self._tracked else 0.0
-        self._operation = operation.key
-        outcome = await self._try(operation)
-        if operation.retry is not None and type(outcome) is Rejected and not operation.pure:
-            outcome = await self._retry(operation, operation.retry, outcome)
-        if self._tracked:
-            self._record_step(operation, outcome, started)
-        self._attempt = 1
-        self._missing.clear()
-        return outcome
 
     async def _try(self, operation: Operation) -> Outcome:
         self._options = None

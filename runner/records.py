@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, Self, TypedDict, Unpack
+from typing import Final, NamedTuple, Protocol, Self, TypedDict, Unpack
 
 import orjson
 
@@ -82,10 +82,6 @@ _OWN: Final = frozenset(
     }
 )  # fmt: skip
 """Fields that hold nothing but what this program made: no secret, no user data, and short."""
-
-
-_NAMES: Final = ("flow", "revision", "trigger", "operation", "operation_type")
-"""Fields that hold names out of the flow files."""
 
 
 class Fields(TypedDict, total=False):
@@ -204,12 +200,12 @@ class Recorder:
             **fields,
         }
         if None in fields.values():
-            for name, value in fields.items():
-                if value is None:
-                    del record[name]
+            record = _present(record)
         if data is not None:
             record["data"] = data
-        press.print(record, (*self._credentials, *credentials))
+        press.print(
+            record, (*self._credentials, *credentials) if credentials else self._credentials
+        )
         if press.limit.is_due():
             self.flush()
 
@@ -219,7 +215,9 @@ class Recorder:
             self._root.emit("log.suppressed", flow=flow, data=data)
 
 
-def _present(fields: Mapping[str, Any]) -> JSONObject:
+def _present(fields: JSONObject) -> JSONObject:
+    if None not in fields.values():
+        return fields
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -350,8 +348,18 @@ class _Lines:
         if told or fields["message"] is not EVENTS[fields["event"]].message:
             return self._redactor.suspicious(line, credentials)
         # All it holds beside our own fields are names, and those recur.
-        names = tuple(fields.get(name) for name in _NAMES)
-        return not self._redactor.are_harmless(names) or self._redactor.betrays(line, credentials)
+        get = fields.get
+        names = (
+            get("flow"),
+            get("revision"),
+            get("trigger"),
+            get("operation"),
+            get("operation_type"),
+        )
+        redactor = self._redactor
+        return not redactor.are_harmless(names) or bool(
+            credentials and redactor.betrays(line, credentials)
+        )
 
     def _as_it_is(self, fields: JSONObject) -> bytes | None:
         """The line, unless it is far too long, or holds what JSON cannot say."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from json.encoder import encode_basestring as quote
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from runner.errors import OperationError, TemplateError
 from runner.types import Chain, Check, JSONValue, Path
@@ -26,7 +26,6 @@ CheckFor: TypeAlias = Callable[[Path, bool], Check | None]
 """Finds the check for the string at a path; the flag says that it is one template and no text."""
 
 _Get: TypeAlias = Callable[[Chain], Any]
-_Render: TypeAlias = Callable[[Chain, list[str] | None], JSONValue]
 
 _MISSING: Final[Any] = object()
 
@@ -43,6 +42,19 @@ class Reference:
     source: str
 
 
+class Render(Protocol):
+    """
+    Gives a value with every template replaced.
+
+    Constant parts are shared between renderings: a reader must not change them. The source of
+    every path that leads nowhere is appended to *missing*. Raises OperationError when a check that
+    was given to `compile` objects.
+    """
+
+    def __call__(self, data: Chain, missing: list[str] | None = None, /) -> JSONValue:
+        """Render for *data*."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
     """A JSON value whose strings may have templates, ready to render."""
@@ -51,22 +63,13 @@ class Template:
     source: JSONValue
     #: Every use of the data chain, in the order of the source.
     references: tuple[Reference, ...]
-    _render: _Render
+    #: Called like a method, and cheaper than one that calls it.
+    render: Render
 
     @property
     def constant(self) -> bool:
         """Whether it renders to the same value whatever the data."""
         return not self.references
-
-    def render(self, data: Chain, missing: list[str] | None = None) -> JSONValue:
-        """
-        Give the value with every template replaced.
-
-        Constant parts are shared between renderings: a reader must not change them. The source of
-        every path that leads nowhere is appended to *missing*. Raises OperationError when a check
-        that was given to `compile` objects.
-        """
-        return self._render(data, missing)
 
 
 def compile(value: JSONValue, check: CheckFor | None = None) -> Template:
@@ -78,7 +81,7 @@ def compile(value: JSONValue, check: CheckFor | None = None) -> Template:
     """
     references: list[Reference] = []
     fixed, render = _compile(value, (), check, references)
-    return Template(value, tuple(references), render or (lambda data, missing: fixed))
+    return Template(value, tuple(references), render or (lambda data, missing=None: fixed))
 
 
 def problems(value: JSONValue) -> list[TemplateError]:
@@ -120,7 +123,7 @@ def compile_path(text: str) -> PathGetter:
 
 def _compile(
     value: JSONValue, at: Path, check: CheckFor | None, references: list[Reference]
-) -> tuple[JSONValue, _Render | None]:
+) -> tuple[JSONValue, Render | None]:
     """The value where it is constant, otherwise what renders it."""
     if isinstance(value, str):
         return _compile_text(value, at, check, references)
@@ -137,7 +140,7 @@ def _compile(
 
 def _compile_text(
     text: str, at: Path, check: CheckFor | None, references: list[Reference]
-) -> tuple[JSONValue, _Render | None]:
+) -> tuple[JSONValue, Render | None]:
     pieces = _pieces(text, at)
     found = [piece for piece in pieces if isinstance(piece, Reference)]
     if not found:
@@ -172,10 +175,10 @@ def _problem(text: str, at: Path) -> TemplateError | None:
 # --- rendering ----------------------------------------------------------------------------------
 
 
-def _tree(fixed: Any, live: list[tuple[Any, _Render]]) -> _Render:
+def _tree(fixed: Any, live: list[tuple[Any, Render]]) -> Render:
     """Render an object or an array: a copy of its constant members, and the others put in."""
 
-    def render(data: Chain, missing: list[str] | None) -> JSONValue:
+    def render(data: Chain, missing: list[str] | None = None) -> JSONValue:
         result: JSONValue = fixed.copy()
         for key, child in live:
             result[key] = child(data, missing)  # type: ignore[index]
@@ -184,11 +187,11 @@ def _tree(fixed: Any, live: list[tuple[Any, _Render]]) -> _Render:
     return render
 
 
-def _whole(reference: Reference) -> _Render:
+def _whole(reference: Reference) -> Render:
     get = _getter(reference.path)
     source = reference.source
 
-    def render(data: Chain, missing: list[str] | None) -> JSONValue:
+    def render(data: Chain, missing: list[str] | None = None) -> JSONValue:
         value = get(data)
         if value is not _MISSING:
             return value  # type: ignore[no-any-return]
@@ -199,11 +202,11 @@ def _whole(reference: Reference) -> _Render:
     return render
 
 
-def _interpolation(pieces: list[str | Reference]) -> _Render:
+def _interpolation(pieces: list[str | Reference]) -> Render:
     form = "".join("%s" if isinstance(p, Reference) else p.replace("%", "%%") for p in pieces)
     slots = [(_getter(p.path), p.source) for p in pieces if isinstance(p, Reference)]
 
-    def render(data: Chain, missing: list[str] | None) -> JSONValue:
+    def render(data: Chain, missing: list[str] | None = None) -> JSONValue:
         texts = []
         for get, source in slots:
             value = get(data)
@@ -217,10 +220,10 @@ def _interpolation(pieces: list[str | Reference]) -> _Render:
     return render
 
 
-def _checked(render: _Render, check: Check, at: Path) -> _Render:
+def _checked(render: Render, check: Check, at: Path) -> Render:
     name = f"option {_dotted(at)}: " if at else ""
 
-    def checked(data: Chain, missing: list[str] | None) -> JSONValue:
+    def checked(data: Chain, missing: list[str] | None = None) -> JSONValue:
         value = render(data, missing)
         complaint = check(value)
         if complaint is not None:

@@ -1,5 +1,7 @@
 """Put the routes together."""
 
+from functools import wraps
+
 from aiohttp import web
 
 from runner.engine import Engine
@@ -15,45 +17,63 @@ def build(
     settings: Settings, registry: Registry, engine: Engine, source_: Source, recorder: Recorder
 ) -> web.Application:
     """The application with all routes, for `server.listening`."""
-    app = web.Application(middlewares=[_errors])
+    app = web.Application()
     app[SETTINGS] = settings
     app[REGISTRY] = registry
     app[ENGINE] = engine
     app[SOURCE] = source_
     app[RECORDER] = recorder
-    app.router.add_routes(
-        [
-            web.route("*", "/flows/trigger/{name:.+}", trigger.trigger),
-            web.get("/flows", flows.listing),
-            web.get("/flows/{name:.*}", flows.one),
-            web.route("*", "/flows", flows.read_only),
-            web.route("*", "/flows/{name:.*}", flows.read_only),
-            web.get("/executions/{id}", executions.one),
-            web.get("/source", source.show),
-            web.post("/reload", source.reload),
-            web.get("/livez", health.livez),
-            web.get("/readyz", health.readyz),
-            web.get("/server/ping", health.ping),
-        ]
-    )
+    for method, path, handler in _ROUTES:
+        app.router.add_route(method, path, _answering(handler))
     return app
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong is answered in the envelope, and never with a stack."""
-    try:
-        return await handler(request)
-    except RunnerError as error:
-        return answers.refuse(error)
-    except web.HTTPException:
-        raise  # the server answers these, together with those that no middleware sees
-    except Exception as error:
-        request.app[RECORDER].emit(
-            "daemon.warning",
-            severity="ERROR",
-            message="a request could not be answered",
-            error={"name": type(error).__name__, "message": str(error)},
-            data={"method": request.method, "path": request.path},
-        )
-        return answers.refuse(RunnerError())
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("*", "/flows/trigger/{name:.+}", trigger.trigger),
+    ("GET", "/flows", flows.listing),
+    ("HEAD", "/flows", flows.listing),
+    ("GET", "/flows/{name:.*}", flows.one),
+    ("HEAD", "/flows/{name:.*}", flows.one),
+    ("*", "/flows", flows.read_only),
+    ("*", "/flows/{name:.*}", flows.read_only),
+    ("GET", "/executions/{id}", executions.one),
+    ("HEAD", "/executions/{id}", executions.one),
+    ("GET", "/source", source.show),
+    ("HEAD", "/source", source.show),
+    ("POST", "/reload", source.reload),
+    ("GET", "/livez", health.livez),
+    ("HEAD", "/livez", health.livez),
+    ("GET", "/readyz", health.readyz),
+    ("HEAD", "/readyz", health.readyz),
+    ("GET", "/server/ping", health.ping),
+    ("HEAD", "/server/ping", health.ping),
+)
+
+
+def _answering(handler: Handler) -> Handler:
+    """
+    Whatever goes wrong in *handler* is answered in the envelope, and never with a stack.
+
+    What aiohttp itself refuses does not get here; the server answers that. A middleware would do
+    the same for two more calls a request.
+    """
+
+    @wraps(handler)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RunnerError as error:
+            return answers.refuse(error)
+        except web.HTTPException:
+            raise
+        except Exception as error:
+            request.app[RECORDER].emit(
+                "daemon.warning",
+                severity="ERROR",
+                message="a request could not be answered",
+                error={"name": type(error).__name__, "message": str(error)},
+                data={"method": request.method, "path": request.path},
+            )
+            return answers.refuse(RunnerError())
+
+    return answer

@@ -141,7 +141,8 @@ def admit(request: web.Request, auth: Auth) -> Accountability:
         _check_secret(request, auth)
     # The Authorization header of such a webhook carries its own secret, not one of our tokens;
     # and without a token there is nobody to look up.
-    if auth.header == "authorization" or _token(request) is None:
+    has_token = hdrs.AUTHORIZATION in request.headers or request.query_string
+    if auth.header == "authorization" or not has_token or _token(request) is None:
         return accountability(request)
     return identify(request).accountability
 

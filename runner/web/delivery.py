@@ -3,10 +3,11 @@
 import base64
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
+from runner.errors import ContentTooLarge
 from runner.fit import well_formed
 from runner.model import Webhook
 from runner.redact import PLACEHOLDER, SENSITIVE
@@ -25,38 +26,55 @@ _TRACEPARENT = re.compile(
 )
 
 
-async def read(request: web.Request, webhook: Webhook | None = None) -> JSONObject:
+class Delivery(NamedTuple):
+    """What one request brought."""
+
+    #: Becomes `$trigger`.
+    data: JSONObject
+    #: Everything in it that proves somebody to be somebody; no record may show it.
+    credentials: tuple[str, ...]
+    #: The caller's W3C trace, where they say one.
+    trace_id: str | None
+
+
+async def read(request: web.Request, webhook: Webhook | None = None) -> Delivery:
     """
-    `$trigger` of a start by *request*.
+    What a start by *request* has to go on.
 
     Credential headers read `--redacted--`, unless *webhook* exposes them. Raises what
-    `bodies.read` and `bodies.parse` do, and InvalidQuery.
+    `bodies.read` and `bodies.parse` do, InvalidQuery, and ContentTooLarge for too many cookies.
     """
     limits = request.app[SETTINGS].limits
-    max_body = (webhook and webhook.max_body) or limits.body
-    body = await bodies.read(request, max_body)
-    content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
-    return {
+    found = credentials(request, "" if webhook is None else webhook.auth.header)
+    if len(found) > MAX_CREDENTIALS:
+        # Every record is searched for every one of them.
+        raise ContentTooLarge("The request has too many cookies.")
+    body = await bodies.read(request, (webhook and webhook.max_body) or limits.body)
+    headers = _headers(request)
+    if found:
+        _hide_credentials(headers, webhook)
+    data = {
         "path": well_formed(request.path.removeprefix("/flows")),
         "query": bodies.query(well_formed(request.rel_url.raw_query_string)),
-        "body": await bodies.parse(body, content_type, limits.json_depth),
+        "body": await bodies.parse(
+            body, request.headers.get(hdrs.CONTENT_TYPE, ""), limits.json_depth
+        ),
         "method": request.method,
-        "headers": _headers(request, webhook),
+        "headers": headers,
     }
+    return Delivery(data, found, _trace_id(headers.get("traceparent")))
 
 
 def credentials(request: web.Request, auth_header: str = "") -> tuple[str, ...]:
-    """Everything in *request* that proves somebody to be somebody; no record may show it."""
+    """Values in *request* that prove somebody to be somebody."""
     found: list[str] = []
     for name, value in request.headers.items():
         key = name.lower()
-        if key == "cookie":
-            found += _cookies(value)
-        elif key == auth_header or is_sensitive(key):
-            found += _credential(value)
+        if is_sensitive(key) or key == auth_header:
+            found += _cookies(value) if key == "cookie" else _credential(value)
     if request.query_string:
         found += [value for name, value in request.query.items() if is_sensitive(name.lower())]
-    return tuple(value for value in found if value)
+    return tuple(filter(None, found))
 
 
 @lru_cache(maxsize=1024)
@@ -65,26 +83,28 @@ def is_sensitive(name: str) -> bool:
     return name.replace("-", "_").endswith(SENSITIVE)
 
 
-def trace_id(request: web.Request) -> str | None:
-    """The caller's trace, where they say one."""
-    match = _TRACEPARENT.match(request.headers.get("traceparent", ""))
+def _trace_id(traceparent: str | None) -> str | None:
+    match = None if traceparent is None else _TRACEPARENT.match(traceparent)
     return None if match is None else match[1]
 
 
-def _headers(request: web.Request, webhook: Webhook | None) -> JSONObject:
+def _headers(request: web.Request) -> JSONObject:
     """Lower-case names; what is there twice is joined, as Node does."""
     headers: JSONObject = {}
     for name, value in request.headers.items():
         key = name.lower()
-        text = well_formed(value)
+        text = value if value.isascii() else well_formed(value)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _hide_credentials(headers: JSONObject, webhook: Webhook | None) -> None:
     hidden = _CREDENTIAL_HEADERS & headers.keys()
     if webhook is not None:
         hidden |= {webhook.auth.header} & headers.keys()
         hidden -= webhook.expose_headers
     for key in hidden:
         headers[key] = PLACEHOLDER
-    return headers
 
 
 def _credential(value: str) -> list[str]:

@@ -7,7 +7,7 @@ keep-alive time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -113,13 +113,13 @@ class _Connection(web.RequestHandler):
         self._open.discard(self)
         super().connection_lost(exc)
 
-    async def finish_response(
+    def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer; what aiohttp itself refuses, as we do."""
         if isinstance(resp, web.HTTPException):
             resp = answers.refuse(_as_ours(request, resp))
-        return await super().finish_response(request, resp, start_time)
+        return super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -3,7 +3,6 @@
 from aiohttp import hdrs, web
 
 from runner.errors import (
-    ContentTooLarge,
     FlowInvalid,
     FlowNotFound,
     Forbidden,
@@ -30,6 +29,7 @@ from runner.model import (
 from runner.registry import first_error
 from runner.types import JSONObject, JSONValue
 from runner.web import answers, callers, delivery
+from runner.web.delivery import Delivery
 from runner.web.keys import ENGINE, RECORDER, REGISTRY
 
 
@@ -61,53 +61,45 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
     """Everything about this request, checked in the order in which it may be trusted."""
     match flow.trigger:
         case Webhook() as webhook:
-            who, data = await _webhook(request, webhook)
-            header, detached = webhook.auth.header, webhook.asynchronous
+            who, brought = await _webhook(request, webhook)
+            detached = webhook.asynchronous
         case Manual() as manual:
-            who, data = await _manual(request, manual)
-            header, detached = "", manual.asynchronous
+            who, brought = await _manual(request, manual)
+            detached = manual.asynchronous
         case OperationTrigger():
             raise FlowNotFound("This flow is started by other flows only.")
     return Start(
         flow=flow,
         generation=generation,
-        trigger_data=data,
+        trigger_data=brought.data,
         accountability=who,
-        credentials=_credentials(request, header),
-        trace_id=delivery.trace_id(request),
+        credentials=brought.credentials,
+        trace_id=brought.trace_id,
         detached=detached,
     )
 
 
-async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountability, JSONObject]:
+async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountability, Delivery]:
     _check_method(request, webhook.method)
     who = callers.admit(request, webhook.auth)
     return who, await delivery.read(request, webhook)
 
 
-async def _manual(request: web.Request, manual: Manual) -> tuple[Accountability, JSONObject]:
+async def _manual(request: web.Request, manual: Manual) -> tuple[Accountability, Delivery]:
     _check_method(request, "POST")
     caller = callers.identify(request)
     if not caller.known:
         raise Forbidden("a manual flow is started by known callers only")
     caller.require("flows", "trigger")
-    data = await delivery.read(request)
-    body = data["body"]
+    brought = await delivery.read(request)
+    body = brought.data["body"]
     if not isinstance(body, dict):
         raise InvalidPayload("Invalid payload. The body must be an object.")
     collection = check_selection(manual, body)
     if collection is not None and not caller.may_read(collection):
         raise Forbidden(f"the caller may not read the collection {collection!r}")
-    data["body"] = check_inputs(manual.fields, body)
-    return caller.accountability, data
-
-
-def _credentials(request: web.Request, auth_header: str) -> tuple[str, ...]:
-    found = delivery.credentials(request, auth_header)
-    if len(found) > delivery.MAX_CREDENTIALS:
-        # Every record is searched for every one of them.
-        raise ContentTooLarge("The request has too many cookies.")
-    return found
+    brought.data["body"] = check_inputs(manual.fields, body)
+    return caller.accountability, brought
 
 
 def _check_method(request: web.Request, method: str) -> None:
@@ -124,12 +116,11 @@ def _accepted(execution: Execution, headers: dict[str, str]) -> web.Response:
 
 
 def _respond(execution: Execution, result: Result, headers: dict[str, str]) -> web.Response:
-    webhook = execution.flow.trigger
-    strict = not isinstance(webhook, Webhook | Manual) or webhook.error_on_reject
+    if result.status is Status.RESOLVED:
+        return _value(result.value, headers)
+    trigger_ = execution.flow.trigger
     match result.status:
-        case Status.RESOLVED:
-            return _value(result.value, headers)
-        case Status.REJECTED if not strict:
+        case Status.REJECTED if not getattr(trigger_, "error_on_reject", True):
             return _value(execution.answer(), headers)
         case Status.REJECTED:
             who = execution.accountability
