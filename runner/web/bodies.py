@@ -3,11 +3,9 @@
 import asyncio
 from typing import Any
 
-import qs_codec
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from aiohttp.base_protocol import BaseProtocol
 from multidict import CIMultiDict
-from qs_codec.models.overflow_dict import OverflowDict
 
 from runner import jsontext
 from runner.errors import (
@@ -25,9 +23,6 @@ BODY_TIME = 10.0
 
 #: Parameters of a query string, and parts of a form.
 _MAX_PARTS = 1000
-
-#: Directus' rules: ten brackets deep; an index above 20 is a key.
-_QS = qs_codec.DecodeOptions(depth=10, list_limit=21, parameter_limit=_MAX_PARTS)
 
 #: What every object has in JavaScript, and Directus therefore drops.
 _PROTOTYPE = frozenset(
@@ -49,8 +44,13 @@ def query(text: str) -> JSONObject:
         return {}
     if text.count("&") >= _MAX_PARTS:
         raise InvalidQuery(f"Invalid query. It has more than {_MAX_PARTS} parameters.")
+    # Lazy: most webhooks have no query, and loading it takes a twentieth of the start.
+    import qs_codec  # noqa: PLC0415
+
+    # Directus' rules: ten brackets deep; an index above 20 is a key.
+    options = qs_codec.DecodeOptions(depth=10, list_limit=21, parameter_limit=_MAX_PARTS)
     try:
-        decoded: JSONObject = _plain(qs_codec.decode(text, _QS))
+        decoded: JSONObject = _plain(qs_codec.decode(text, options))
     except (ValueError, IndexError) as error:
         raise InvalidQuery(f"Invalid query. {error}.") from None
     return decoded
@@ -58,6 +58,8 @@ def query(text: str) -> JSONObject:
 
 def _plain(value: Any) -> Any:
     """*value* with lists of any length, and without the members that Directus drops."""
+    from qs_codec.models.overflow_dict import OverflowDict  # noqa: PLC0415
+
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, OverflowDict):  # a list that is longer than indices may be high
