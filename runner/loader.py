@@ -77,6 +77,8 @@ class Loader:
         """Parse and compile what changed, link and attach everything. Yields to the loop."""
         with _no_collection():
             known = await self._compile(snapshot)
+            if not self._known:
+                _forget_youth()
         self._known = known
         compiled = [each for _, each in known.values() if isinstance(each, Compiled)]
         more = compiler.link(compiled)
@@ -142,14 +144,19 @@ def _unread(path: str) -> File:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    # Documents make many objects and no garbage: collecting in between takes a quarter of a load.
+    # Documents make many objects and no garbage: looking for some takes a quarter of a load.
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        # Nothing of it is young any more: without this, the next collection goes through it all.
-        gc.freeze()
-        gc.unfreeze()
         if enabled:
             gc.enable()
+
+
+def _forget_youth() -> None:
+    """Spare the next collection a look at everything that a first load has made."""
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    if not frozen:
+        gc.unfreeze()

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import islice
@@ -132,16 +132,16 @@ def option_check(operation_type: str) -> Callable[[Path, bool], Check | None]:
     The returned function takes where the string stands and whether it is a single template. It
     gives None where the schema lets anything through, else a check of the rendered value.
     """
-    name = f"operations/{operation_type}"
+    return partial(_check_at, operation_type)
 
-    def check_for(at: Path, whole: bool) -> Check | None:
-        schema = _schema_at(load(name), at)
-        # Text around a template makes text, which a bare `type: string` always accepts.
-        if schema is None or (schema.get("type") == "string" and not whole and len(schema) == 1):
-            return None
-        return _leaf_check(json.dumps(schema))
 
-    return check_for
+@lru_cache(maxsize=4096)  # flows put templates in the same few places
+def _check_at(operation_type: str, at: Path, whole: bool) -> Check | None:
+    schema = _schema_at(load(f"operations/{operation_type}"), at)
+    # Text around a template makes text, which a bare `type: string` always accepts.
+    if schema is None or (schema.get("type") == "string" and not whole and len(schema) == 1):
+        return None
+    return _leaf_check(json.dumps(schema))
 
 
 @cache

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring as quote
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from runner.errors import OperationError, TemplateError
 from runner.types import Chain, Check, JSONValue, Path
@@ -30,8 +31,7 @@ _Get: TypeAlias = Callable[[Chain], Any]
 _MISSING: Final[Any] = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """One use of the data chain."""
 
     #: Where the string stands inside the compiled value.
@@ -284,6 +284,7 @@ def js_number(number: float) -> str:
 _INDEX = re.compile("0|[1-9][0-9]*")
 
 
+@lru_cache(maxsize=4096)  # flows say the same few paths again and again
 def _getter(path: tuple[str, ...]) -> _Get:
     """What finds *path* in a chain; _MISSING where it leads nowhere."""
     steps = [(name, int(name) if _INDEX.fullmatch(name) else None) for name in path]
@@ -380,7 +381,7 @@ def _parse_path(text: str, at: Path = ()) -> tuple[str, ...]:
     if not source:
         raise TemplateError("a path is empty", at, "name a value of the data chain, like $last")
     try:
-        names = tuple(_names(source))
+        names = _names(source)
     except TemplateError as error:
         raise TemplateError(f'{error.message} in "{source}"', at, error.hint) from None
     if len(names) > MAX_DEPTH:
@@ -396,7 +397,8 @@ _PARTS = re.compile(r"\.|\[[^\]]*\]?|[^.\[]+")
 _SHAPE = re.compile(r"(a|\[)(\.a|\[)*")
 
 
-def _names(source: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _names(source: str) -> tuple[str, ...]:
     """Take a path apart. Raises TemplateError without saying where."""
     parts = [part for found in _PARTS.findall(source) if (part := found.strip())]
     shape = "".join(part[0] if part[0] in ".[" else "a" for part in parts)
@@ -404,7 +406,7 @@ def _names(source: str) -> list[str]:
         raise TemplateError('something follows "]"', hint="put a dot between them")
     if not _SHAPE.fullmatch(shape):
         raise TemplateError("a name is missing beside a dot")
-    return [_in_brackets(part) if part[0] == "[" else part for part in parts if part != "."]
+    return tuple(_in_brackets(part) if part[0] == "[" else part for part in parts if part != ".")
 
 
 def _in_brackets(part: str) -> str:
