@@ -5,13 +5,15 @@ What the text means is `yaml12`'s to say; here are the bytes, the positions and 
 """
 
 import hashlib
+import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 from runner import yaml12
 from runner.errors import RunnerError
-from runner.model import Issue
+from runner.model import Issue, Severity
 from runner.types import JSONObject, Path
 
 MAX_BYTES: Final = 1 << 20
@@ -43,17 +45,48 @@ class Document:
     #: The top-level mapping. Aliases share their value: nothing in it may be changed.
     data: JSONObject
 
+    def issue(
+        self,
+        code: str,
+        message: str,
+        at: Path,
+        *,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+        at_key: bool = False,
+    ) -> Issue:
+        """A finding about the value at *at*, or with *at_key* about its key."""
+        line, column = self.key_position(at) if at_key else self.position(at)
+        return Issue(
+            path=self.path,
+            line=line,
+            column=column,
+            severity=severity,
+            code=code,
+            message=message,
+            hint=hint or None,
+        )
+
     def position(self, at: Path) -> tuple[int, int]:
         """
         Line and column, counted from 1, of the value at *at*.
 
         Of one that is not there: of the nearest parent that is.
         """
-        return _line_and_column(self.text, self._place(at).value)
+        return self._line_and_column(self._place(at).value)
 
     def key_position(self, at: Path) -> tuple[int, int]:
         """Line and column, counted from 1, of the key at *at*; a list's item is its own key."""
-        return _line_and_column(self.text, self._place(at).key)
+        return self._line_and_column(self._place(at).key)
+
+    def _line_and_column(self, at: int) -> tuple[int, int]:
+        line = bisect_right(self._lines, at)
+        return line, at - self._lines[line - 1] + 1
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """Where each line begins: a file can have thousands of issues, and counting takes long."""
+        return [0, *(found.end() for found in re.finditer("\n", self.text))]
 
     def _place(self, at: Path) -> yaml12.Place:
         container: Any = self._located.data
@@ -101,10 +134,5 @@ def _decode(path: str, content: bytes) -> str:
 
 
 def _issue(path: str, text: str, at: int, code: str, message: str, hint: str | None) -> Issue:
-    line, column = _line_and_column(text, at)
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     return Issue(path=path, line=line, column=column, code=code, message=message, hint=hint)
-
-
-def _line_and_column(text: str, at: int) -> tuple[int, int]:
-    """Where the character with the index *at* stands, as editors count."""
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

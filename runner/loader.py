@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from runner import compiler
 from runner.compiler import Compiled
 from runner.document import InvalidDocument, parse
+from runner.ids import is_uuid
 from runner.model import Flow, Issue, Severity
 from runner.operations import OperationSet
 from runner.settings import Settings
@@ -36,8 +37,9 @@ class File:
     issues: tuple[Issue, ...]
     #: Its text, as it was read; empty where it could not be read.
     content: bytes = b""
-    #: What it says its name is, for those who list it although it does not run.
+    #: What it says its name and its id are, for those who ask for it although it does not run.
     name: str = ""
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ def _file(path: str, content: bytes, each: Compiled | InvalidDocument, more: lis
         key = compiler.default_key(path)
         return File(path=path, key=key, flow=None, issues=each.issues, content=content, name=key)
     whole = each.with_issues(more) if more else each
-    name = each.document.data.get("name")
+    name, id_ = each.document.data.get("name"), each.document.data.get("id")
     return File(
         path=path,
         key=each.key,
@@ -134,6 +136,7 @@ def _file(path: str, content: bytes, each: Compiled | InvalidDocument, more: lis
         issues=whole.issues,
         content=content,
         name=name if isinstance(name, str) else each.key,
+        id=id_ if isinstance(id_, str) and is_uuid(id_) else None,
     )
 
 

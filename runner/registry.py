@@ -1,6 +1,6 @@
 """The flows that run now: one immutable generation, replaced in one assignment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
 
 from runner.ids import NAMESPACE, derived_id
@@ -79,7 +79,7 @@ def _entries(
         if flow is not None and flow.key not in entries and flow.id not in ids:
             entry = _entry(file, flow, disabled)
         else:
-            entry = _invalid_entry(file, entries)
+            entry = _invalid_entry(file, entries, ids)
         entries[entry.key] = entry
         ids.add(entry.id)
     return entries
@@ -101,11 +101,12 @@ def _entry(file: File, flow: Flow, disabled: frozenset[str]) -> Entry:
     )
 
 
-def _invalid_entry(file: File, taken: Mapping[str, Entry]) -> Entry:
-    # Where another flow has its key, the file's whole path tells the two apart.
-    key = file.key if file.key not in taken else file.path
+def _invalid_entry(file: File, keys: Container[str], ids: Container[str]) -> Entry:
+    # Where another flow has its key or id, the file's whole path tells the two apart.
+    key = file.key if file.key not in keys else file.path
+    id_ = file.id if file.id is not None and file.id not in ids else derived_id(NAMESPACE, key)
     return Entry(
-        id=derived_id(NAMESPACE, key),
+        id=id_,
         key=key,
         name=file.name,
         path=file.path,

@@ -1,10 +1,12 @@
 """Read what a caller sent: query strings and bodies, within limits."""
 
 import asyncio
-from typing import Any
+import re
+from typing import Any, Final
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.helpers import parse_mimetype
 from multidict import CIMultiDict
 
 from runner import jsontext
@@ -23,6 +25,17 @@ BODY_TIME = 10.0
 
 #: Parameters of a query string, and parts of a form.
 _MAX_PARTS = 1000
+
+#: A form that is larger is read beside the loop: a hostile one takes a second a megabyte.
+_LARGE_FORM: Final = 1 << 16
+
+#: What text is written in, on the web. Python knows more: some of it takes hours for a megabyte
+#: (punycode, idna), some makes what is no text (utf-7, unicode_escape), and it keeps in memory
+#: every name that it was ever asked for in vain.
+_CHARSET: Final = re.compile(
+    r"utf-?8|utf-?(16|32)(-?[lb]e)?|(us-)?ascii|latin-?1|iso-?8859-[0-9]{1,2}"
+    r"|(windows-|cp)125[0-8]|koi8-[ru]|shift-jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5"
+)
 
 #: What every object has in JavaScript, and Directus therefore drops.
 _PROTOTYPE = frozenset(
@@ -125,7 +138,7 @@ async def parse(body: bytes, content_type: str, max_depth: int) -> JSONValue:
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return _json(body, max_depth)
     if kind == "application/x-www-form-urlencoded":
-        return _form(body)
+        return _form(body) if len(body) <= _LARGE_FORM else await asyncio.to_thread(_form, body)
     if kind == "multipart/form-data":
         return await _multipart(body, content_type)
     if kind.startswith("text/"):
@@ -162,8 +175,11 @@ def _guess(body: bytes, max_depth: int) -> JSONValue:
 
 
 def _text(body: bytes, charset: str) -> str:
+    name = charset.lower().replace("_", "-")
     try:
-        return body.decode(charset)
+        if not _CHARSET.fullmatch(name):
+            raise LookupError(name)  # noqa: TRY301 - as Python says it of iso-8859-99
+        return body.decode(name)
     except LookupError:
         raise UnsupportedMediaType(f"The charset {charset!r} is not known.") from None
     except ValueError:
@@ -180,11 +196,13 @@ def _charset(parameters: str) -> str:
 
 async def _multipart(body: bytes, content_type: str) -> JSONObject:
     """Fields as text; a file as `{filename, type, content}`. A repeated name makes a list."""
-    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
+    # All of it is here: beyond twice its limit, the reader would ask the connection to pause.
+    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), len(body))
     stream.feed_data(body)
     stream.feed_eof()
     fields: JSONObject = {}
     try:
+        _check_beginning(body, content_type)
         reader = MultipartReader(CIMultiDict({hdrs.CONTENT_TYPE: content_type}), stream)
         for _ in range(_MAX_PARTS):
             part = await reader.next()
@@ -196,6 +214,13 @@ async def _multipart(body: bytes, content_type: str) -> JSONObject:
     except Exception:  # of a form that is none, aiohttp says so in a dozen types
         raise InvalidPayload("Invalid payload. This form cannot be read.") from None
     raise InvalidPayload(f"Invalid payload. The form has more than {_MAX_PARTS} parts.")
+
+
+def _check_beginning(body: bytes, content_type: str) -> None:
+    # Nobody writes anything before the first part, and skipping it line by line holds up the loop.
+    boundary = parse_mimetype(content_type).parameters.get("boundary", "")
+    if not body.removeprefix(b"\r\n").startswith(f"--{boundary}".encode()):
+        raise ValueError("the form does not begin with its boundary")
 
 
 async def _add_part(fields: JSONObject, part: Any) -> None:

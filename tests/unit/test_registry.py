@@ -6,6 +6,7 @@ from tests.world import World
 
 GOOD = "name: Good\ntrigger: operation\n"
 BROKEN = "name: Broken\ntrigger: nonsense\n"
+ID = "5a1a2c6e-9a53-4c58-8d5c-0d6f6a1c2b3d"
 
 
 def states(world: World) -> dict[str, str]:
@@ -29,6 +30,21 @@ async def test_a_broken_file_harms_itself_alone(world: World) -> None:
     assert entry(world, "b").running is None
     assert entry(world, "b").name == "Broken"
     assert first_error(entry(world, "b")) == "unknown-trigger"
+
+
+async def test_a_file_that_never_was_good_is_found_by_its_own_id_and_key(world: World) -> None:
+    """Whoever calls it by the address that it will have learns that it is broken, not unknown."""
+    await world.load(a=f"id: {ID}\nkey: billing/a\n{BROKEN}")
+
+    assert entry(world, ID) is entry(world, "billing/a")
+
+
+async def test_a_broken_file_takes_no_id_from_another(world: World) -> None:
+    """What runs keeps its address, whatever a broken file says."""
+    await world.load(a=f"id: {ID}\n{GOOD}", b=f"id: {ID}\n{BROKEN}")
+
+    assert entry(world, ID).key == "a"
+    assert entry(world, "b").id != ID
 
 
 async def test_a_file_that_breaks_keeps_its_last_good_version(world: World) -> None:

@@ -106,6 +106,9 @@ BODIES: list[tuple[bytes, str, Any]] = [
     (b"plain", "text/plain", "plain"),
     (b"caf\xe9", "text/plain; charset=latin-1", "café"),
     (b"caf\xe9", 'text/plain; charset="ISO-8859-1"', "café"),
+    ("\u20ac".encode("cp1252"), "text/plain; charset=Windows-1252", "\u20ac"),
+    ("\u2603".encode("utf-16-le"), "text/plain; charset=UTF-16LE", "\u2603"),
+    ("\u65e5".encode("shift_jis"), "text/plain; charset=Shift_JIS", "\u65e5"),
     (b'{"a":1}', "text/plain", '{"a":1}'),
     (b"<a/>", "text/xml", "<a/>"),
     (b'{"a":1}', "", {"a": 1}),
@@ -136,6 +139,11 @@ REFUSED: list[tuple[bytes, str, type[RunnerError]]] = [
     (b"&" * 1001, FORM, InvalidPayload),
     (b"a", "text/plain; charset=klingon", UnsupportedMediaType),
     (b"a", "text/plain; charset=hex", UnsupportedMediaType),
+    (b"a", "text/plain; charset=iso-8859-99", UnsupportedMediaType),
+    (b"\\ud800", "text/plain; charset=unicode_escape", UnsupportedMediaType),
+    (b"+2AA-", "text/plain; charset=utf-7", UnsupportedMediaType),
+    (b"a" * 9999, "text/plain; charset=idna", UnsupportedMediaType),
+    (b"a" * 9999, "text/plain; charset=punycode", UnsupportedMediaType),
     (b"a", "application/xml", UnsupportedMediaType),
     (b"a", "image/png", UnsupportedMediaType),
     (b"a", "application/octet-stream", UnsupportedMediaType),
@@ -143,6 +151,7 @@ REFUSED: list[tuple[bytes, str, type[RunnerError]]] = [
     (b"a", "multipart/form-data", InvalidPayload),
     (b"a", "multipart/form-data; boundary=x", InvalidPayload),
     (b"--x\r\n\r\nno name\r\n--x--\r\n", "multipart/form-data; boundary=x", InvalidPayload),
+    (b"preamble\r\n--x--\r\n", "multipart/form-data; boundary=x", InvalidPayload),
     (b"a", "multipart/mixed; boundary=x", UnsupportedMediaType),
 ]
 
@@ -181,6 +190,22 @@ def test_a_multipart_form_is_an_object() -> None:
         "a": "1",
         "b": ["first", "second"],
         "f": {"filename": "t.csv", "type": "text/csv", "content": "x;y"},
+    }
+
+
+def test_a_part_may_be_as_large_as_a_body() -> None:
+    """The limit of the body is the only one: a file of 300 KiB arrives whole."""
+    form = FORM_DATA.replace(b"x;y", b"x" * 300_000)
+    value: Any = parse(form, "multipart/form-data; boundary=x")
+
+    assert value["f"]["content"] == "x" * 300_000
+
+
+def test_a_large_form_is_read_like_a_small_one() -> None:
+    """Only where it is read differs."""
+    assert parse(b"a=" + b"x" * 100_000 + b"&b[c]=1", FORM) == {
+        "a": "x" * 100_000,
+        "b": {"c": "1"},
     }
 
 
