@@ -53,13 +53,3 @@ class Token:
 def _bytes(text: str) -> bytes:
     # Headers and variables that are not UTF-8 arrive with lone surrogates in them.
     return text.encode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Whom a bearer token proved a request to be from."""
-
-    #: Name of the token.
-    token: str
-    user: str | None
-    role: Role

@@ -68,7 +68,7 @@ def compile(document: Document, operations: OperationSet) -> Compiled:
         return Compiled(document=document, key=key, flow=None, issues=tuple(issues))
     compilation = _Compilation(document, key, operations)
     flow = compilation.flow()
-    issues = sorted(compilation.issues, key=lambda issue: (issue.line, issue.column))
+    issues = _most_telling(compilation.issues)
     broken = any(issue.severity is Severity.ERROR for issue in issues)
     return Compiled(
         document=document,
@@ -78,6 +78,13 @@ def compile(document: Document, operations: OperationSet) -> Compiled:
         secrets=compilation.secrets,
         calls=tuple(compilation.calls),
     )
+
+
+def _most_telling(issues: Sequence[Issue]) -> list[Issue]:
+    """The first of *issues* in the order of the text, errors before warnings if not all."""
+    ordered = sorted(issues, key=lambda issue: (issue.line, issue.column))
+    errors_first = sorted(ordered, key=lambda issue: issue.severity is not Severity.ERROR)
+    return sorted(errors_first[: schema.MAX_ISSUES], key=lambda issue: (issue.line, issue.column))
 
 
 def default_key(path: str) -> str:
@@ -110,18 +117,8 @@ class _Compilation:
         severity: Severity = Severity.ERROR,
         at_key: bool = False,
     ) -> None:
-        find = self.document.key_position if at_key else self.document.position
-        line, column = find(at)
         self.issues.append(
-            Issue(
-                path=self.document.path,
-                line=line,
-                column=column,
-                severity=severity,
-                code=code,
-                message=message,
-                hint=hint or None,
-            )
+            self.document.issue(code, message, at, hint=hint, severity=severity, at_key=at_key)
         )
 
     def flow(self) -> Flow:
@@ -182,25 +179,9 @@ class _Compilation:
 
     def _operation(self, node: Node) -> Operation:
         data = node.data
-        spec = self.operations.get(data["type"])
+        spec = self._spec(node)
         options = data.get("options") or {}
         at: Path = (*node.at, "options")
-        if spec is None:
-            self.issue(
-                "unknown-type",
-                f"operations of type {data['type']} are switched off in this runner",
-                (*node.at, "type"),
-            )
-        for which in ("timeout", "retry") if spec is not None and spec.pure else ():
-            if which in data:
-                self.issue(
-                    "pointless-option",
-                    f"{data['type']} has no effect outside the flow, so `{which}` changes nothing",
-                    (*node.at, which),
-                    hint="remove it",
-                    severity=Severity.WARNING,
-                    at_key=True,
-                )
         compiled = self._template(options, data["type"], at)
         prepared = Prepared(_never) if spec is None else self._prepared(spec, options, at)
         for reference in (*compiled.references, *prepared.references):
@@ -223,6 +204,24 @@ class _Compilation:
             position=tuple(data["position"]) if "position" in data else None,
             definition=options,
         )
+
+    def _spec(self, node: Node) -> OperationSpec | None:
+        type_ = node.data["type"]
+        spec = self.operations.get(type_)
+        if spec is None:
+            message = f"operations of type {type_} are switched off in this runner"
+            self.issue("unknown-type", message, (*node.at, "type"))
+        for which in ("timeout", "retry") if spec is not None and spec.pure else ():
+            if which in node.data:
+                self.issue(
+                    "pointless-option",
+                    f"{type_} has no effect outside the flow, so `{which}` changes nothing",
+                    (*node.at, which),
+                    hint="remove it",
+                    severity=Severity.WARNING,
+                    at_key=True,
+                )
+        return spec
 
     def _prepared(self, spec: OperationSpec, options: JSONObject, at: Path) -> Prepared:
         try:
@@ -373,32 +372,17 @@ def _input_field(data: JSONObject) -> InputField:
 # --- link ---------------------------------------------------------------------------------------
 
 
-def link(compiled: Sequence[Compiled]) -> dict[str, list[Issue]]:
-    """What is wrong between the flows, by path of the file it is wrong in."""
+def link(compiled: Sequence[Compiled], unparsed: Sequence[str] = ()) -> dict[str, list[Issue]]:
+    """
+    What is wrong between the flows, by path of the file it is wrong in.
+
+    *unparsed* are the paths of files that say nothing: a flow that names one of them is not at
+    fault.
+    """
     issues: dict[str, list[Issue]] = {}
-    for issue in (*_duplicates(compiled), *_references(compiled)):
+    for issue in (*_duplicates(compiled), *_references(compiled, unparsed)):
         issues.setdefault(issue.path, []).append(issue)
     return issues
-
-
-def _issue_at(
-    each: Compiled,
-    at: Path,
-    code: str,
-    message: str,
-    hint: str = "",
-    severity: Severity = Severity.ERROR,
-) -> Issue:
-    line, column = each.document.position(at)
-    return Issue(
-        path=each.document.path,
-        line=line,
-        column=column,
-        severity=severity,
-        code=code,
-        message=message,
-        hint=hint or None,
-    )
 
 
 def _duplicates(compiled: Sequence[Compiled]) -> Iterator[Issue]:
@@ -414,20 +398,29 @@ def _duplicates(compiled: Sequence[Compiled]) -> Iterator[Issue]:
                 others = [other.document.path for other in those[:4] if other is not each][:3]
                 more = f" and {len(those) - 4} more" if len(those) > 4 else ""
                 at: Path = (what,) if what in each.document.data else ()
-                yield _issue_at(
-                    each, at, f"duplicate-{what}",
+                yield each.document.issue(
+                    f"duplicate-{what}",
                     f"the {what} {quoted(name)} is taken in {', '.join(others)}{more} too",
-                    f"give each flow its own `{what}`",
-                )  # fmt: skip
+                    at,
+                    hint=f"give each flow its own `{what}`",
+                )
 
 
-def _references(compiled: Sequence[Compiled]) -> Iterator[Issue]:
-    """Sub-flows that the text names: they exist, can be started, and do not come back."""
+def _references(compiled: Sequence[Compiled], unparsed: Sequence[str]) -> Iterator[Issue]:
+    """
+    Sub-flows that the text names: they exist, can be started, and do not come back.
+
+    A broken file harms itself alone: whoever names it goes on with its last good version, and
+    while a file cannot be parsed, nobody knows by which key or id it would be named.
+    """
     known: dict[str, Compiled] = {}
     for each in compiled:
         known[each.key] = each
         if each.flow is not None:
             known[each.flow.id] = each
+        elif isinstance(each.document.data.get("id"), str):
+            known.setdefault(each.document.data["id"], each)
+    hidden = {default_key(path) for path in unparsed}
     guesses = Guesses(each.key for each in compiled)
     calls: dict[str, dict[str, Path]] = {}
     for each in compiled:
@@ -435,35 +428,35 @@ def _references(compiled: Sequence[Compiled]) -> Iterator[Issue]:
             continue
         for at, name in each.calls:
             target = known.get(name)
-            if target is None:
-                hint = guesses.hint(name)
-                yield _issue_at(each, at, "unknown-flow", f"there is no flow {quoted(name)}", hint)
-            elif target.flow is not None:
+            if target is None and name not in hidden:
+                message = f"there is no flow {quoted(name)}"
+                severity = Severity.WARNING if hidden else Severity.ERROR
+                yield each.document.issue(
+                    "unknown-flow", message, at, hint=guesses.hint(name), severity=severity
+                )
+            elif target is not None and target.flow is not None:
                 calls.setdefault(each.key, {}).setdefault(target.key, at)
                 yield from _unstartable(each, at, target.flow)
     for way in circles(calls, lambda key: calls.get(key, ())):
         circle = f"flows start each other in a circle: {shown_way(way)}"
-        yield _issue_at(
-            known[way[-2]], calls[way[-2]][way[-1]], "recursion",
+        yield known[way[-2]].document.issue(
+            "recursion",
             "this flow starts itself" if len(way) == 2 else circle,
-            "make sure that it ends; else the depth limit of the settings ends it",
-            Severity.WARNING,
-        )  # fmt: skip
+            calls[way[-2]][way[-1]],
+            hint="make sure that it ends; else the depth limit of the settings ends it",
+            severity=Severity.WARNING,
+        )
 
 
 def _unstartable(each: Compiled, at: Path, target: Flow) -> Iterator[Issue]:
     if not isinstance(target.trigger, OperationTrigger):
         kind = type(target.trigger).__name__.lower()
-        yield _issue_at(
-            each, at, "not-startable",
-            f"the flow {quoted(target.key)} is started by a {kind}, not by other flows",
-            "give it `trigger: operation`",
-        )  # fmt: skip
+        message = f"the flow {quoted(target.key)} is started by a {kind}, not by other flows"
+        hint = "give it `trigger: operation`"
+        yield each.document.issue("not-startable", message, at, hint=hint)
     elif not target.active:
-        yield _issue_at(
-            each, at, "inactive-flow", f"the flow {quoted(target.key)} is inactive",
-            severity=Severity.WARNING,
-        )  # fmt: skip
+        message = f"the flow {quoted(target.key)} is inactive"
+        yield each.document.issue("inactive-flow", message, at, severity=Severity.WARNING)
 
 
 # --- attach -------------------------------------------------------------------------------------
@@ -475,20 +468,25 @@ def attach(each: Compiled, settings: Settings) -> list[Issue]:
         return []
     issues = [
         # Only a warning: secrets are read when they are used, and may come later than flows.
-        _issue_at(
-            each, at, "unknown-secret", f"there is no secret {quoted(name)}",
-            "put it into secrets_dir as a file, or into the environment", Severity.WARNING,
+        each.document.issue(
+            "unknown-secret",
+            f"there is no secret {quoted(name)}",
+            at,
+            hint="put it into secrets_dir as a file, or into the environment",
+            severity=Severity.WARNING,
         )
         for name, at in each.secrets.items()
         if name not in settings.secrets
-    ]  # fmt: skip
+    ]
     role = each.flow.accountability
     if not role.startswith("$") and settings.role(role) is None:
         message = f"the settings have no role {quoted(role)}"
         hint = schema.nearest(role, settings.roles, prefix="")
         hint = hint or f"they have {', '.join(settings.roles)}"
-        issues.append(_issue_at(each, ("accountability",), "unknown-role", message, hint))
+        at: Path = ("accountability",)
+        issues.append(each.document.issue("unknown-role", message, at, hint=hint))
     if each.flow.durable:
         message = "a durable flow needs a store, and the settings name none that keeps executions"
-        issues.append(_issue_at(each, ("durable",), "no-store", message, "remove `durable`"))
+        hint = "remove `durable`"
+        issues.append(each.document.issue("no-store", message, ("durable",), hint=hint))
     return issues

@@ -1,7 +1,6 @@
 """Composition root: make the parts, start them in order, stop them in the reverse order."""
 
 import asyncio
-import contextlib
 import os
 import signal
 
@@ -19,6 +18,9 @@ from runner.settings import Settings
 from runner.web.app import build
 from runner.web.server import listening
 
+#: Seconds between looks at what was left out of the records.
+_FLUSH_EVERY = 10.0
+
 
 async def serve(settings: Settings, recorder: Recorder) -> None:
     """
@@ -28,18 +30,20 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     second one ends the process at once. Raises SettingsError when the address is taken, and
     RunnerError when a part fails that should never end.
     """
-    registry, engine = Registry(), _engine(settings, recorder)
+    registry, engine = Registry(), make_engine(settings, recorder)
     reloader = _reloader(settings, registry, recorder)
     app = build(settings, registry, engine, reloader, recorder)
     stop = _on_signals(reloader)
     try:
         async with listening(app, settings.listen) as address, asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(reloader.watch(), name="watch")
+            flushing = tasks.create_task(_flush(recorder), name="flush")
             _announce(address, settings, recorder)
             await stop.wait()
             recorder.emit("daemon.draining", message="stopping: nothing new starts")
             watching.cancel()
             await engine.drain(settings.drain)
+            flushing.cancel()
     except ExceptionGroup as group:
         error = _first(group)
         name = type(error).__name__
@@ -53,6 +57,13 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     recorder.emit("daemon.stopped", message="stopped")
 
 
+async def _flush(recorder: Recorder) -> None:
+    """Say what was left out of the records, even while nothing else is recorded."""
+    while True:
+        await asyncio.sleep(_FLUSH_EVERY)
+        recorder.flush()
+
+
 def _first(error: Exception) -> Exception:
     """The first error in a group of groups."""
     while isinstance(error, ExceptionGroup):
@@ -60,7 +71,8 @@ def _first(error: Exception) -> Exception:
     return error
 
 
-def _engine(settings: Settings, recorder: Recorder) -> Engine:
+def make_engine(settings: Settings, recorder: Recorder) -> Engine:
+    """The engine that *settings* ask for."""
     limits = settings.limits
     shared = Shared(
         recorder=recorder,
@@ -113,8 +125,9 @@ def _announce(address: str, settings: Settings, recorder: Recorder) -> None:
 
 def run(settings: Settings, recorder: Recorder) -> None:
     """`serve` on the fastest loop there is."""
-    with contextlib.suppress(ImportError):
+    try:
         import uvloop  # noqa: PLC0415 - not there on every platform
-
-        return uvloop.run(serve(settings, recorder))
-    return asyncio.run(serve(settings, recorder))
+    except ImportError:
+        asyncio.run(serve(settings, recorder))
+    else:
+        uvloop.run(serve(settings, recorder))

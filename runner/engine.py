@@ -1,12 +1,12 @@
 """The door through which everything that begins a flow goes."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from typing import NamedTuple
 
-from runner.errors import Conflict, Draining, Unavailable
+from runner.errors import Draining, Unavailable
 from runner.execution import Execution, Shared
-from runner.model import Flow, Result, Start, Status
+from runner.model import Result, Start, Status
 
 #: How many executions that nobody waits for can still be asked about when they have ended.
 _REMEMBERED = 1000
@@ -36,7 +36,6 @@ class Engine:
         self._max_running = max_running
         self._max_queued = max_queued
         self._running: set[Execution] = set()
-        self._of_flow: Counter[str] = Counter()
         self._queue: deque[Execution] = deque()
         self._tasks: set[asyncio.Task[Result]] = set()
         #: Detached executions by id: those that wait or run, and the last that ended.
@@ -71,14 +70,11 @@ class Engine:
         """
         if self._draining:
             raise Draining(retry_after=5)
-        if start.flow.max_running is not None:
-            self._check_flow(start.flow, start.flow.max_running)
         full = len(self._running) >= self._max_running
         if full and (not start.detached or len(self._queue) >= self._max_queued):
             raise Unavailable("Too many executions are under way; try again later.")
+        self._shared.turns.take(start.flow)
         execution = Execution(start, self._shared)
-        if start.flow.max_running is not None:
-            self._of_flow[start.flow.id] += 1
         if full:
             self._queue.append(execution)
             self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "queued")
@@ -106,22 +102,13 @@ class Engine:
         self._idle = asyncio.Event()
         if not self._running:
             return
-        for execution in self._queue:
-            execution.cancel()
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
         except TimeoutError:
-            for execution in tuple(self._running):
+            for execution in (*self._queue, *self._running):
                 execution.cancel()
             await self._idle.wait()
-
-    def _check_flow(self, flow: Flow, max_running: int) -> None:
-        if self._of_flow[flow.id] < max_running:
-            return
-        if flow.single:
-            raise Conflict
-        raise Unavailable("This flow runs as often as it may; try again later.")
 
     def _admit(self, execution: Execution) -> None:
         self._running.add(execution)
@@ -139,10 +126,7 @@ class Engine:
             self._ended[execution.id] = Seen(execution.id, flow.key, status)
             if len(self._ended) > _REMEMBERED:
                 del self._ended[next(iter(self._ended))]
-        if flow.max_running is not None:
-            self._of_flow[flow.id] -= 1
-            if not self._of_flow[flow.id]:
-                del self._of_flow[flow.id]
+        self._shared.turns.give_back(flow)
         if self._queue:
             self._admit(self._queue.popleft())
         if self._idle is not None and not self._running:

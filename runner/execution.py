@@ -3,12 +3,13 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner import datachain
-from runner.errors import FlowNotFound, OperationError, RunnerError
+from runner.errors import Conflict, FlowNotFound, OperationError, RunnerError, Unavailable
 from runner.ids import random_id
 from runner.model import (
     Accountability,
@@ -31,6 +32,31 @@ from runner.types import Chain, JSONObject, JSONValue
 _TURN = 256
 
 
+class Turns:
+    """How often those flows run now that may not run any number of times at once."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def take(self, flow: Flow) -> None:
+        """Count one more. Raises Conflict where *flow* runs one at a time, else Unavailable."""
+        if flow.max_running is None:
+            return
+        if self._taken[flow.id] >= flow.max_running:
+            if flow.single:
+                raise Conflict
+            raise Unavailable("This flow runs as often as it may; try again later.")
+        self._taken[flow.id] += 1
+
+    def give_back(self, flow: Flow) -> None:
+        """Count one less."""
+        if flow.max_running is None:
+            return
+        self._taken[flow.id] -= 1
+        if not self._taken[flow.id]:
+            del self._taken[flow.id]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What all executions of a daemon have in common."""
@@ -44,6 +70,8 @@ class Shared:
     max_depth: int = 16
     #: How many executions one execution may cause, children of children included.
     max_fanout: int = 10_000
+    #: Of those that other flows start too: they need no place of their own, but their turn.
+    turns: Turns = field(default_factory=Turns)
 
 
 class _Family:
@@ -301,7 +329,15 @@ class Execution:
     async def start(self, flow: str, payload: JSONValue, index: int | None = None) -> JSONValue:
         """Run another flow of the same generation and give what it returns."""
         child = self._child(self._startable(flow), payload)
-        result = await child.run()
+        turns = self._shared.turns
+        try:
+            turns.take(child.flow)
+        except RunnerError as error:
+            raise OperationError(f"the flow {flow!r}: {error.message}", code=error.code) from None
+        try:
+            result = await child.run()
+        finally:
+            turns.give_back(child.flow)
         if result.status is Status.RESOLVED:
             return result.value
         raise OperationError(str(summary(result.value)["message"]), data=result.value)

@@ -2,10 +2,14 @@
 
 import orjson
 
+from runner import fit
 from runner.types import JSONValue
 
 #: What `parse` refuses to go beyond when it is not told otherwise.
 MAX_DEPTH = 100
+
+#: What `as_text` writes at most, in bytes.
+MAX_TEXT = 16 << 20
 
 
 def parse(text: bytes | str, max_depth: int = MAX_DEPTH) -> JSONValue:
@@ -35,8 +39,18 @@ def write(value: JSONValue) -> bytes:
 
 
 def as_text(value: JSONValue) -> str:
-    """Text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else write(value).decode()
+    """
+    Text as it is, everything else as JSON.
+
+    Raises ValueError for what JSON cannot say, and for more than about 16 MiB: the parts of a
+    value may share what they hold, and sixty operations that each make a pair of `$last` would
+    fill any memory.
+    """
+    if isinstance(value, str):
+        return value
+    if not fit.is_small(value, MAX_TEXT):
+        raise ValueError("this value is too large to be written as text")
+    return write(value).decode()
 
 
 def _may_be_deep(text: bytes | str, max_depth: int) -> bool:

@@ -4,6 +4,9 @@ The last good text of every flow file, kept over restarts.
 A file each, named by the sha256 of the flow file's path. Its first line is the sha256 of all that
 follows, so that nothing damaged is ever parsed; the second says of which folder and which path
 the rest is the text.
+
+Nothing waits for the disk itself to have it (a thousand files would take five seconds): that
+matters only when the power fails, and then git still has what was good, and the digest tells.
 """
 
 import hashlib
@@ -41,7 +44,7 @@ class LastGood:
     def __init__(self, folder: Path | None, root: Path) -> None:
         self._folder = folder
         self._root = str(root.absolute())
-        #: Digest by name of what is certainly on the disk; None: not looked yet.
+        #: Digest by name of what is in the folder; None: not looked yet.
         self._digests: dict[str, str] | None = None
         self._complaints: list[str] = []
         #: What was complained of and is not well again: the names of files, and "" for the folder.
@@ -64,8 +67,8 @@ class LastGood:
         """
         Keep *good*, texts by path, and forget every path that is not in *tree*.
 
-        Only what changed is written; each text is whole on the disk before it takes the place of
-        the one before.
+        Only what changed is written; each text is whole before it takes the place of the one
+        before.
         """
         if self._folder is None:
             return
@@ -90,7 +93,6 @@ class LastGood:
         folder.mkdir(mode=0o700, exist_ok=True)
         if self._digests is None:
             self._digests = {file.name: _digest(kept) for file, kept in self._sound()}
-        written = False
         for path, text in good.items():
             name, kept = _name(path), _Kept(self._root, path, text)
             digest = _digest(kept)
@@ -98,9 +100,6 @@ class LastGood:
                 _write(folder / name, f"{digest}\n".encode() + _body(kept))
                 self._digests[name] = digest
                 self._ill.discard(name)
-                written = True
-        if written:
-            _sync(folder)
 
     def _forget(self, tree: Collection[str]) -> None:
         names = {_name(path) for path in tree}
@@ -181,15 +180,4 @@ def _write(file: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600), "wb") as opened:
         opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
     temporary.replace(file)
-
-
-def _sync(folder: Path) -> None:
-    """Have the renames in *folder* survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

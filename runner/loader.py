@@ -24,6 +24,10 @@ from runner.source import Snapshot
 #: The loop gets its turn at least this often, in seconds, while files are compiled.
 _SLICE = 0.002
 
+#: Bytes of a file that is compiled beside the loop: one of a megabyte takes a second, and ten
+#: seconds to say all that may be wrong with it.
+_LARGE = 1 << 14
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
@@ -81,9 +85,13 @@ class Loader:
             known = await self._compile(snapshot)
             if not self._known:
                 _forget_youth()
+        hidden = self._hidden(snapshot)
+        known |= {path: self._known[path] for path in hidden}
         self._known = known
         compiled = [each for _, each in known.values() if isinstance(each, Compiled)]
-        more = compiler.link(compiled)
+        unparsed = [path for path, (_, each) in known.items() if isinstance(each, InvalidDocument)]
+        unparsed += [issue.path for issue in snapshot.issues]
+        more = compiler.link(compiled, unparsed)
         for each in compiled if self._settings is not None else ():
             found = compiler.attach(each, self._settings)  # type: ignore[arg-type]
             if found:
@@ -92,6 +100,8 @@ class Loader:
             path: _file(path, content, each, more.get(path, []))
             for path, (content, each) in known.items()
         }
+        for path, issue in hidden.items():
+            files[path] = replace(files[path], flow=None, issues=(replace(issue, path=path),))
         for issue in snapshot.issues:
             read = files.get(issue.path) or _unread(issue.path)
             files[issue.path] = replace(read, issues=(*read.issues, issue))
@@ -109,11 +119,27 @@ class Loader:
             if before is not None and before[0] == content:
                 known[path] = before
                 continue
-            known[path] = (content, self.compile(path, content))
+            if len(content) > _LARGE:
+                known[path] = (content, await asyncio.to_thread(self.compile, path, content))
+            else:
+                known[path] = (content, self.compile(path, content))
             if time.monotonic() > turn:
                 await asyncio.sleep(0)
                 turn = time.monotonic() + _SLICE
         return known
+
+    def expect(self, texts: Mapping[str, bytes]) -> None:
+        """Before a first load: files that were there, should their folder not be readable now."""
+        self._known = {path: (text, self.compile(path, text)) for path, text in texts.items()}
+
+    def _hidden(self, snapshot: Snapshot) -> dict[str, Issue]:
+        """Known files of folders that cannot be read: nobody removed them, so they stay known."""
+        return {
+            path: issue
+            for path in sorted(self._known.keys() - snapshot.files.keys())
+            for issue in snapshot.unread_folders
+            if path.startswith(issue.path)
+        }
 
     def compile(self, path: str, content: bytes) -> Compiled | InvalidDocument:
         """One file on its own: parsed and compiled, or what its text lacks to be parsed."""

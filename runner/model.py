@@ -308,8 +308,6 @@ class Generation:
     entries: Mapping[str, Entry]
     #: From flow id to flow key.
     keys: Mapping[str, str]
-    #: Of the folder itself, beside those of the entries.
-    issues: tuple[Issue, ...] = ()
 
     def find(self, name: str) -> Entry | None:
         """The entry whose id or key is *name*."""

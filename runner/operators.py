@@ -344,9 +344,16 @@ def _pattern(operand: JSONValue) -> Any:
     try:
         return re2.compile(source, options)
     except re2.error as error:
-        reason = error.args[0].decode(errors="replace")
-        hint = f"{reason}; there is no look-around and no back reference"
-        raise RuleError("takes a regular expression of RE2", hint=hint) from None
+        hint = _what_re2_says(error.args[0].decode(errors="replace"))
+        raise RuleError("takes a regular expression", hint=hint) from None
+
+
+def _what_re2_says(reason: str) -> str:
+    """`missing ): (ab` in words."""
+    what, _, where = reason.partition(": ")
+    if re.match(r"\(\?|\\[1-9]", where):
+        return f"RE2 has no look-around and no back references: `{where}`"
+    return f"{what} in `{where}`" if where else what
 
 
 def _matches(value: JSONValue, pattern: Any) -> bool:

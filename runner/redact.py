@@ -275,7 +275,8 @@ def _forms(piece: str) -> _Forms:
     if len(piece) < SHORT:
         whole = orjson.dumps(piece)
         return _Forms((piece,), (whole, whole[1:-1]) if _is_number(piece) else (whole,))
-    plain = {piece, *_in_json(piece), *_in_url(piece)}
+    # In capitals too: that is how `throw-error` writes a code.
+    plain = {piece, piece.upper(), *_in_json(piece), *_in_url(piece)}
     cores, complete = _in_base64(piece.encode())
     needles = {orjson.dumps(text)[1:-1] for text in (*plain, *cores)}
     return _Forms((*plain, *cores, *complete), tuple(needles))

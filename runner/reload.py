@@ -161,6 +161,8 @@ class Reloader:
     async def _apply(self, snapshot: Snapshot, *, allow_empty: bool = False) -> Generation:
         began = time.monotonic()
         try:
+            if not self._registry.current.number and snapshot.unread_folders:
+                self._loader.expect(await asyncio.to_thread(self._last_good.recall_all))
             loaded = await self._loader.load(snapshot)
             kept = await asyncio.to_thread(self._recall, loaded)
             verdict = await self._judge(loaded, kept, allow_empty=allow_empty)

@@ -21,6 +21,8 @@ from runner.types import Chain, JSONObject, JSONValue, Path
 
 #: How deep rules may be nested.
 MAX_DEPTH: Final = 100
+#: For so many mistakes of one filter it is said what was probably meant.
+MAX_GUESSES: Final = 20
 
 OperandFor: TypeAlias = Callable[[JSONValue, Path], Callable[[Chain], JSONValue] | None]
 """Says of the operand at a path how its value is found at run time; None: it is constant."""
@@ -111,9 +113,8 @@ class _Compiler:
         if not key.startswith("_"):
             return self.field(key, value, at, path or ())
         if key not in OPERATORS and key not in _COMBINING:
-            return self.wrong(
-                f'unknown operator "{key}"', at, _nearest(key, (*OPERATORS, *_COMBINING))
-            )
+            hint = self.nearest(key, (*OPERATORS, *_COMBINING))
+            return self.wrong(f'unknown operator "{key}"', at, hint)
         if path is None:
             return self.wrong(f'"{key}" needs a field', at, "put it below the name of a field")
         if key in OPERATORS:
@@ -135,7 +136,8 @@ class _Compiler:
     def field(self, name: str, value: JSONValue, at: Path, above: _Names) -> _Node:
         call = _CALL.fullmatch(name)
         if call and call[1] not in FUNCTIONS:
-            return self.wrong(f'unknown function "{call[1]}"', at, _nearest(call[1], FUNCTIONS))
+            hint = self.nearest(call[1], FUNCTIONS)
+            return self.wrong(f'unknown function "{call[1]}"', at, hint)
         if isinstance(value, dict):
             return self.rules(value, at, (*above, name))
         if value is None:
@@ -169,6 +171,10 @@ class _Compiler:
             return variable
         render = self.operand(value, at)
         return None if render is None else lambda data, now: render(data)
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        # Looking for it is slow, and a filter can have thousands of mistakes.
+        return _nearest(name, known) if len(self.errors) < MAX_GUESSES else None
 
     def wrong(self, message: str, at: Path, hint: str | None = None) -> _Node:
         self.errors.append(RuleError(message, at, hint))

@@ -15,7 +15,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import islice
 from pathlib import Path as FilePath
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import jsonschema_rs
 
@@ -32,8 +32,8 @@ _BASE = "file:///schemas/"
 _SUFFIX = ".schema.json"
 _TEMPLATE = "#/$defs/template"
 
-#: So many errors of one document are explained.
-_MAX_EXPLAINED = 100
+MAX_ISSUES: Final = 100
+"""How many issues of one document are told: one of a megabyte can have forty thousand."""
 
 
 class UnknownSchema(RunnerError):
@@ -115,8 +115,8 @@ def check(document: Document, name: str = "flow") -> list[Issue]:
     """All issues of *document* under the schema *name*, in the order of the text."""
     if _fits(name)(document.data):
         return []
-    errors = islice(_errors(name, document.data), _MAX_EXPLAINED)
-    issues = [issue for error in errors for issue in _explain(document, error)]
+    every = (each for error in _errors(name, document.data) for each in _explain(document, error))
+    issues = list(islice(every, MAX_ISSUES))
     # The two validators agree, and a test holds it; should they not, a no stays a no.
     found = dict.fromkeys(issues or [_unexplained(document)])  # each once, and in this order
     return sorted(found, key=lambda issue: (issue.line, issue.column, issue.code))
@@ -226,8 +226,7 @@ def _explain_pattern(_: Any, pattern: str, instance: JSONValue, __: JSONObject) 
 
 
 def _unexplained(document: Document) -> Issue:
-    message = "the file does not fit the schema"
-    return Issue(path=document.path, line=1, column=1, code="bad-value", message=message)
+    return document.issue("bad-value", "the file does not fit the schema", ())
 
 
 def _errors(name: str, data: JSONValue) -> Iterator[_Error]:
@@ -250,23 +249,19 @@ def _useful(error: _Error) -> Iterator[_Error]:
 def _explain(document: Document, error: _Error) -> Iterator[Issue]:
     at: Path = tuple(error.absolute_path)
     explain = _EXPLANATIONS.get(str(error.validator), _explain_value)
-    for code, message, hint, spot in explain(error, at):
-        line, column = spot(document)
-        yield Issue(
-            path=document.path, line=line, column=column, code=code, message=message, hint=hint
+    for finding in explain(error, at):
+        yield document.issue(
+            finding.code, finding.message, finding.at, hint=finding.hint, at_key=finding.at_key
         )
 
 
-_Spot = Callable[[Document], tuple[int, int]]
-_Finding = tuple[str, str, str | None, _Spot]
-
-
-def _key(at: Path) -> _Spot:
-    return lambda document: document.key_position(at)
-
-
-def _value(at: Path) -> _Spot:
-    return lambda document: document.position(at)
+class _Finding(NamedTuple):
+    code: str
+    message: str
+    hint: str | None
+    at: Path
+    #: It is about the key, not about what the key says.
+    at_key: bool = False
 
 
 def _explain_unknown(error: _Error, at: Path) -> Iterator[_Finding]:
@@ -274,23 +269,20 @@ def _explain_unknown(error: _Error, at: Path) -> Iterator[_Finding]:
     for key in error.instance:
         if key not in known:
             hint = nearest(key, known, prefix="") or f"known here: {', '.join(known)}"
-            yield (
-                "unknown-key",
-                f"{quoted(key)} is not a key of {_name(at)}",
-                hint,
-                _key((*at, key)),
-            )
+            message = f"{quoted(key)} is not a key of {_name(at)}"
+            yield _Finding("unknown-key", message, hint, (*at, key), at_key=True)
 
 
 def _explain_missing(error: _Error, at: Path) -> Iterator[_Finding]:
     key = next(each for each in error.validator_value if f"'{each}'" in error.message)
     hint = _example_of(error.schema, key)
-    yield "missing-key", f"{_name(at)} needs {quoted(key)}", hint, _value(at)
+    yield _Finding("missing-key", f"{_name(at)} needs {quoted(key)}", hint, at)
 
 
 def _explain_forbidden(error: _Error, at: Path) -> Iterator[_Finding]:
     reason = error.schema.get("description")
-    yield "unknown-key", f"{quoted(str(at[-1]))} does not belong here", reason, _key(at)
+    message = f"{quoted(str(at[-1]))} does not belong here"
+    yield _Finding("unknown-key", message, reason, at, at_key=True)
 
 
 def _explain_choice(error: _Error, at: Path) -> Iterator[_Finding]:
@@ -299,7 +291,7 @@ def _explain_choice(error: _Error, at: Path) -> Iterator[_Finding]:
     hint = nearest(str(error.instance), choices, prefix="") or _example(error)
     wanted = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     message = f"{_name(at)} must be {wanted}, not {_show(error.instance)}"
-    yield code, message, hint, _value(at)
+    yield _Finding(code, message, hint, at)
 
 
 def _explain_value(error: _Error, at: Path) -> Iterator[_Finding]:
@@ -308,7 +300,7 @@ def _explain_value(error: _Error, at: Path) -> Iterator[_Finding]:
         shown = f"a list of {len(error.instance)}"
     message = f"{_name(at)} must be {_wanted(error.schema)}, not {shown}"
     hint = None if "pattern" in error.schema else _example(error)
-    yield "bad-value", message, hint, _value(at)
+    yield _Finding("bad-value", message, hint, at)
 
 
 def _explain_type(error: _Error, at: Path) -> Iterator[_Finding]:
@@ -319,7 +311,7 @@ def _explain_type(error: _Error, at: Path) -> Iterator[_Finding]:
         hint = "begin each item of a list with `- `"
     elif "string" in types and not isinstance(error.instance, dict | list):
         hint = hint if "pattern" in error.schema else "put the value in quotes"
-    yield "wrong-type", message, hint, _value(at)
+    yield _Finding("wrong-type", message, hint, at)
 
 
 _EXPLANATIONS: dict[str, Callable[[_Error, Path], Iterator[_Finding]]] = {

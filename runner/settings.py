@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from runner import document, schema
-from runner.access import Caller, Role, Token
+from runner.access import Role, Token
 from runner.document import Document, InvalidDocument
 from runner.errors import SettingsError
 from runner.model import Issue
@@ -158,13 +158,11 @@ class Settings:
         by_id = (role for role in self.roles.values() if role.id == name.lower())
         return self.roles.get(name) or next(by_id, None)
 
-    def caller(self, bearer: str) -> Caller | None:
+    def caller(self, bearer: str) -> Token | None:
         """Whose token *bearer* is; None: nobody's."""
         # All of them are tried, so that the time taken does not tell which one it was.
         found = [token for token in self.tokens if token.matches(bearer)]
-        if not found:
-            return None
-        return Caller(token=found[0].name, user=found[0].user, role=found[0].role)
+        return found[0] if found else None
 
     def client_ip(self, peer: str, forwarded_for: str = "") -> str:
         """
@@ -315,20 +313,11 @@ def _check(name: str, content: bytes) -> Document | tuple[Issue, ...]:
         return error.issues
     issues = schema.check(parsed, "settings")
     # Findings rely on what the schema promises.
-    issues = issues or [_issue(parsed, finding) for finding in _findings(parsed.data)]
+    issues = issues or [
+        parsed.issue(finding.code, finding.message, finding.at, hint=finding.hint)
+        for finding in _findings(parsed.data)
+    ]
     return tuple(sorted(issues, key=lambda issue: (issue.line, issue.column))) or parsed
-
-
-def _issue(parsed: Document, finding: _Finding) -> Issue:
-    line, column = parsed.position(finding.at)
-    return Issue(
-        path=parsed.path,
-        line=line,
-        column=column,
-        code=finding.code,
-        message=finding.message,
-        hint=finding.hint,
-    )
 
 
 def _findings(data: JSONObject) -> Iterator[_Finding]:

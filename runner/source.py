@@ -36,7 +36,8 @@ class Snapshot:
 
     #: By path relative to the flows folder, with forward slashes; sorted.
     files: Mapping[str, bytes]
-    #: Of the files that could not be read, and of those that will never be new; sorted.
+    #: Of the files and folders that could not be read, and of the files that will never be new;
+    #: sorted. The path of a folder ends with a slash.
     issues: tuple[Issue, ...]
     #: sha256 over the sorted paths and bytes, and over the issues, as hex.
     digest: str
@@ -48,6 +49,11 @@ class Snapshot:
     atomic: bool
     #: When the newest file was changed, in seconds since the epoch.
     newest_mtime: float
+
+    @property
+    def unread_folders(self) -> list[Issue]:
+        """The issues of folders: what is in these is not known."""
+        return [issue for issue in self.issues if issue.path.endswith("/")]
 
 
 def snapshot(root: Path) -> Snapshot:
@@ -103,10 +109,10 @@ def index_lock(root: Path) -> Path | None:
     """The lock that git holds while it changes the work tree around *root*, if it holds it now."""
     try:
         git = provenance.git_folder(_locate(root).folder)
-    except SourceError:
+        lock = git / "index.lock" if git else None
+        return lock if lock and lock.exists() else None
+    except (SourceError, OSError):  # git's folder need not be ours to look into
         return None
-    lock = git / "index.lock" if git else None
-    return lock if lock and lock.exists() else None
 
 
 def _locate(root: Path) -> provenance.Place:
@@ -175,13 +181,19 @@ class _Walk:
         self.entries = 0
 
     def run(self) -> _Tree:
-        """Find the flow files. Raises SourceError if there are too many entries."""
+        """
+        Find the flow files.
+
+        Raises SourceError if the folder cannot be read, or there are too many entries.
+        """
         while self.todo:
             folder = self.todo.pop()
             try:
                 self._look_into(folder)
             except OSError as error:
-                self._report(folder.path.rstrip("/") or ".", "unreadable", _reason(error))
+                if not folder.path:
+                    raise SourceError(f"{self.inside} cannot be read: {error.strerror}") from None
+                self._report(folder.path, "unreadable", _reason(error))
         return self.tree
 
     def _look_into(self, folder: _Folder) -> None:
@@ -204,7 +216,9 @@ class _Walk:
     def _look_at(
         self, path: str, entry: "os.DirEntry[str]", above: frozenset[tuple[int, int]]
     ) -> None:
-        if not (_is_flow(entry.name) or entry.is_dir()):
+        if entry.is_dir():
+            path += "/"
+        elif not _is_flow(entry.name):
             return
         if not entry.name.isprintable():
             hint = "rename it: a name is UTF-8, without control characters"
@@ -217,7 +231,7 @@ class _Walk:
             return
         status = entry.stat()
         if stat.S_ISDIR(status.st_mode):
-            self.todo.append(_Folder(f"{path}/", real, above))
+            self.todo.append(_Folder(path, real, above))
         elif not stat.S_ISREG(status.st_mode):
             self._report(path, "not-a-file", "this is a pipe, a socket or a device", "remove it")
         elif status.st_size > MAX_BYTES:

@@ -206,18 +206,19 @@ def circles(names: Iterable[str], after: Callable[[str], Iterable[str]]) -> Iter
     """
     done: set[str] = set()
     for root in names:
-        way: dict[str, None] = {}
+        way: list[str] = []
+        depth: dict[str, int] = {}  # of each name on the way
         todo = [(root, True)]
         while todo:
             name, entering = todo.pop()
             if not entering:
-                del way[name]
-            elif name in way:
-                on_it = list(way)
-                yield [*on_it[on_it.index(name) :], name]
+                del depth[way.pop()]
+            elif name in depth:
+                yield [*way[depth[name] :], name]
             elif name not in done:
                 done.add(name)
-                way[name] = None
+                depth[name] = len(way)
+                way.append(name)
                 todo.append((name, False))
                 todo += [(each, True) for each in reversed([*after(name)])]
 

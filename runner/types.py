@@ -1,6 +1,6 @@
 """Names for the shapes that everything else speaks of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 JSONObject: TypeAlias = dict[str, Any]
@@ -17,6 +17,3 @@ Path: TypeAlias = tuple[str | int, ...]
 
 Check: TypeAlias = Callable[[JSONValue], str | None]
 """Looks at a rendered value and says what is wrong with it, or None."""
-
-Names: TypeAlias = Sequence[str]
-"""Several names, in an order that matters to a reader."""

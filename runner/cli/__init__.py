@@ -18,7 +18,7 @@ _EPILOG = """
 examples:
   runner serve flows.d                      serve the flows of a folder on 127.0.0.1:8055
   runner validate flows.d                   name every mistake, as CI and the daemon see it
-  runner run order-intake --data '{"body": {"total": 120}}'
+  runner run order-check --data '{"id": 7, "total": 120}'
   runner schema operations/log              what an operation takes, in words
   runner schema --out schemas               the schemas for your editor
 

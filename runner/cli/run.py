@@ -2,18 +2,16 @@
 
 import argparse
 import asyncio
-import contextlib
 import difflib
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from runner import jsontext, logs, source
+from runner import daemon, jsontext, logs, source
 from runner.cli import settings_flags
-from runner.datachain import Secrets
-from runner.engine import Engine
-from runner.errors import FlowNotFound, RunnerError
-from runner.execution import Shared, brief
+from runner.errors import FlowNotFound, InvalidPayload, RunnerError
+from runner.execution import brief
+from runner.inputs import check_inputs
 from runner.loader import Loader
 from runner.model import Entry, Generation, Manual, Result, Start, Status, Webhook
 from runner.operations import BUILTIN
@@ -66,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     redactor = Redactor()
     settings = settings_flags.load(arguments, redactor.learn)
     data = _data(arguments.data)
-    with _recording(redactor) as recorder:
-        result = asyncio.run(_run(arguments, settings, recorder, data))
+    # Steps for people, where there are any to see them.
+    sinks = [logs.ConsoleSink(sys.stderr)] if sys.stderr.isatty() else []
+    result = asyncio.run(_run(arguments, settings, Recorder(redactor, *sinks), data))
     if result.status is Status.RESOLVED:
         print(jsontext.write(result.value).decode())
         return 0
@@ -87,16 +86,9 @@ async def _run(
     entry = _find(generation, arguments.flow, settings.flows)
     if entry.flow is None:
         for issue in entry.issues:
-            print(issue, file=sys.stderr)
+            print(replace(issue, path=(settings.flows / issue.path).as_posix()), file=sys.stderr)
         raise RunnerError(f"the flow {entry.key!r} has issues and cannot run")
-    shared = Shared(
-        recorder=recorder,
-        env=dict(settings.env),
-        secrets=Secrets(settings.secrets.get),
-        max_depth=settings.limits.depth,
-        max_fanout=settings.limits.fanout,
-    )
-    engine = Engine(shared)
+    engine = daemon.make_engine(settings, recorder)
     trigger_data = data
     if isinstance(entry.flow.trigger, Webhook | Manual):
         trigger_data = _request(arguments, entry, data)
@@ -131,6 +123,8 @@ def _data(text: str) -> JSONValue:
 def _request(arguments: argparse.Namespace, entry: Entry, body: JSONValue) -> JSONObject:
     """`$trigger` as if the flow had been called by HTTP."""
     trigger = entry.flow and entry.flow.trigger
+    if isinstance(trigger, Manual):
+        body = _inputs(trigger, body)
     pairs = (each.partition("=") for each in arguments.query)
     headers = (each.partition(":") for each in arguments.header)
     return {
@@ -142,8 +136,10 @@ def _request(arguments: argparse.Namespace, entry: Entry, body: JSONValue) -> JS
     }
 
 
-@contextlib.contextmanager
-def _recording(redactor: Redactor) -> Iterator[Recorder]:
-    """Steps for people, where there are any to see them."""
-    sinks = [logs.ConsoleSink(sys.stderr)] if sys.stderr.isatty() else []
-    yield Recorder(redactor, *sinks)
+def _inputs(manual: Manual, body: JSONValue) -> JSONObject:
+    if not isinstance(body, dict):
+        raise RunnerError("--data: a manual flow takes an object")
+    try:
+        return check_inputs(manual.fields, body)
+    except InvalidPayload as error:
+        raise RunnerError(f"--data: {error.message}") from None

@@ -1,11 +1,11 @@
 """Flags that are settings: the same for every command that takes them."""
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from runner import options, settings
+from runner.secrets import no_listener
 from runner.settings import Settings
 
 
@@ -30,7 +30,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def load(arguments: argparse.Namespace, on_read: Callable[[str], None] | None = None) -> Settings:
+def load(arguments: argparse.Namespace, on_read: Callable[[str], None] = no_listener) -> Settings:
     """The settings that flags, environment and file make. Raises SettingsError."""
     given = {}
     for option in options.flags():
@@ -39,7 +39,4 @@ def load(arguments: argparse.Namespace, on_read: Callable[[str], None] | None = 
             given[option.path] = value
     if getattr(arguments, "folder", None) is not None:
         given["flows"] = str(arguments.folder)
-    file = arguments.settings or os.environ.get(settings.FILE_VARIABLE)
-    return settings.load(
-        given, os.environ, None if file is None else Path(file), on_read or (lambda _: None)
-    )
+    return settings.load(given, file=arguments.settings, on_read=on_read)

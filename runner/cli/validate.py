@@ -13,6 +13,7 @@ from runner.cli import settings_flags
 from runner.loader import Loader
 from runner.model import Issue, Severity
 from runner.operations import BUILTIN
+from runner.settings import Settings
 
 _DEFAULT = Path("flows.d")
 
@@ -33,7 +34,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="PATH",
         nargs="*",
         type=Path,
-        help="flow files, or folders of them (default: the setting `flows`, ./flows.d)",
+        help="flow files, or folders of them (default: ./flows.d, or what --settings says)",
     )
     parser.add_argument(
         "--settings", metavar="FILE", type=Path, help="also attach the flows to these settings"
@@ -49,10 +50,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def validate(arguments: argparse.Namespace) -> int:
     """Print all issues; 1 if there are any."""
+    settings = settings_flags.load(arguments) if arguments.settings else None
+    home = _DEFAULT if settings is None else settings.flows
     issues = [
         issue
-        for root, only in _roots(arguments.paths)
-        for issue in asyncio.run(_issues(arguments, root, only))
+        for path in arguments.paths or [home]
+        for issue in asyncio.run(_issues(settings, *_root(path, home)))
     ]
     text = _FORMATS[arguments.format](issues)
     if text:
@@ -62,21 +65,19 @@ def validate(arguments: argparse.Namespace) -> int:
     return 1 if issues else 0
 
 
-def _roots(paths: Sequence[Path]) -> list[tuple[Path, str | None]]:
-    """Folders to read, each with the one file of it that was asked about."""
-    return [_root(path) for path in paths or [_DEFAULT]]
+def _root(path: Path, home: Path) -> tuple[Path, str | None]:
+    """
+    The folder to read for *path*, and the one file of it that was asked about.
 
-
-def _root(path: Path) -> tuple[Path, str | None]:
-    """A file is seen with its neighbours: its key and the flows it names depend on them."""
+    A file is seen with its neighbours: its key and the flows it names depend on them.
+    """
     if not path.is_file():
         return path, None
-    root = _DEFAULT if path.is_relative_to(_DEFAULT) else path.parent
+    root = home if path.is_relative_to(home) else path.parent
     return root, path.relative_to(root).as_posix()
 
 
-async def _issues(arguments: argparse.Namespace, root: Path, only: str | None) -> list[Issue]:
-    settings = settings_flags.load(arguments) if arguments.settings else None
+async def _issues(settings: Settings | None, root: Path, only: str | None) -> list[Issue]:
     loaded = await Loader(BUILTIN, settings).load(source.snapshot(root))
     found = [issue for issue in loaded.issues if only in (None, issue.path)]
     return [replace(issue, path=(root / issue.path).as_posix()) for issue in found]

@@ -27,13 +27,8 @@ _LOCAL = Role(
 )
 
 #: Somebody stands between us and the caller: then loopback says nothing about who it is.
-_FORWARDED = (
-    "Forwarded",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
+_FORWARDED = frozenset(
+    {"forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"}
 )
 
 
@@ -181,7 +176,7 @@ def is_local(request: web.Request, settings: Settings) -> bool:
     or a foreign name that resolves to this machine (`Host`).
     """
     headers = request.headers
-    if settings.has_tokens or not settings.loopback or any(n in headers for n in _FORWARDED):
+    if settings.has_tokens or not settings.loopback or any(map(_tells_of_a_proxy, headers)):
         return False
     host = headers.get(hdrs.HOST, "")
     origin = headers.get(hdrs.ORIGIN)
@@ -191,6 +186,11 @@ def is_local(request: web.Request, settings: Settings) -> bool:
         and headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
         and (origin is None or origin == f"http://{host}")
     )
+
+
+def _tells_of_a_proxy(header: str) -> bool:
+    name = header.lower()
+    return name in _FORWARDED or name.startswith("x-forwarded-")
 
 
 def names_loopback(host: str) -> bool:

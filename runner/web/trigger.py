@@ -38,6 +38,9 @@ async def trigger(request: web.Request) -> web.StreamResponse:
     generation, engine = request.app[REGISTRY].current, request.app[ENGINE]
     entry = generation.find(request.match_info["name"].rstrip("/"))
     try:
+        if generation.number == 0:
+            # A sender that hears "no such flow" may never come again.
+            raise Unavailable("The flows are not loaded yet; try again later.")
         execution = await engine.start(await _start(request, generation, _running(entry)))
     except RunnerError as error:
         _record_refusal(request, entry, error)

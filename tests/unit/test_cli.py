@@ -64,6 +64,19 @@ def test_a_clean_folder_says_nothing_and_exits_0(runner: Runner, flows: Path) ->
     assert runner("validate", flows) == (0, "", "")
 
 
+def test_validate_reads_the_folder_that_the_settings_name(
+    runner: Runner, flows: Path, tmp_path: Path
+) -> None:
+    """Without a path, it looks at what the daemon would serve."""
+    (flows / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "settings.yaml").write_text(f"flows: {flows}\n")
+
+    code, out, _ = runner("validate", "--settings", tmp_path / "settings.yaml")
+
+    assert code == 1
+    assert out.startswith(f"{flows}/broken.yaml:2:10: error:")
+
+
 def test_issues_are_printed_with_their_place_and_exit_1(runner: Runner, flows: Path) -> None:
     """The path is the one that was given, so that an editor or a terminal can open it."""
     (flows / "broken.yaml").write_text(BROKEN)
@@ -237,7 +250,31 @@ def test_a_flow_with_issues_exits_2_and_names_them(runner: Runner, flows: Path) 
     code, _, err = runner("run", "broken", "--flows", flows)
 
     assert code == 2
-    assert "broken.yaml:2:10: error:" in err
+    assert f"{flows}/broken.yaml:2:10: error:" in err
+
+
+MANUAL = """name: Manual
+trigger: manual
+options:
+  fields:
+    - {field: days, type: integer, default: 30}
+    - {field: reason, required: true}
+operations:
+  - {key: all, type: transform, options: {json: "{{ $trigger.body }}"}}
+"""
+
+
+def test_run_fills_in_and_checks_the_fields_of_a_manual_flow(runner: Runner, flows: Path) -> None:
+    """What the daemon would refuse does not run here, and defaults are the same."""
+    (flows / "manual.yaml").write_text(MANUAL)
+
+    code, out, _ = runner("run", "manual", "--flows", flows, "--data", '{"reason": "spring"}')
+    assert (code, json.loads(out)) == (0, {"days": 30, "reason": "spring"})
+
+    for data, reason in [("{}", '"reason" is required'), ("[]", "takes an object")]:
+        code, out, err = runner("run", "manual", "--flows", flows, "--data", data)
+        assert (code, out) == (2, "")
+        assert reason in err
 
 
 @pytest.mark.parametrize("data", ["{", "@/nowhere.json", "NaN"])

@@ -168,6 +168,21 @@ def test_a_flow_with_an_error_does_not_run_and_one_with_a_warning_does() -> None
     assert [issue.severity for issue in broken.issues] == [Severity.ERROR]
 
 
+def test_of_thousands_of_issues_the_errors_and_the_first_are_told() -> None:
+    """A flow that is broken never looks as if it only had warnings."""
+    unknown = ", ".join('"{{ nowhere }}"' for _ in range(200))
+    text = "name: x\ntrigger: operation\noperations:\n"
+    text += f"- {{key: a, type: transform, options: {{json: [{unknown}]}}}}\n"
+
+    assert len(compile_text(text).issues) == 100
+    assert compile_text(text).flow is not None
+
+    broken = compile_text(text + "- {type: log, options: {message: hi}, reject: nobody}\n")
+
+    assert broken.flow is None
+    assert [issue.code for issue in broken.issues] == ["unknown-root"] * 99 + ["unknown-operation"]
+
+
 def test_an_operation_type_that_is_switched_off_is_an_issue() -> None:
     """A deployment without a type says so at load, not at run time."""
     data = {"name": "x", "trigger": "operation", "operations": [{"type": "throw-error"}]}

@@ -15,6 +15,8 @@ from runner.reload import Reloader
 from runner.types import JSONObject
 from tests.records import Kept
 
+ERROR: JSONObject = {"name": "Forbidden", "message": "no", "code": "FORBIDDEN"}
+
 
 class Running:
     """A daemon in a task, and what it said so far."""
@@ -23,12 +25,16 @@ class Running:
         made = settings.load({"flows": str(flows), "listen": listen, "state": state}, {}, None)
         self.kept = Kept()
         self.started = asyncio.Event()
-        self.task = asyncio.create_task(daemon.serve(made, Recorder(Redactor(), self.kept, self)))
+        self.recorder = Recorder(Redactor(), self.kept, self)
+        self.suppressed = asyncio.Event()
+        self.task = asyncio.create_task(daemon.serve(made, self.recorder))
 
     def write(self, record: Record, /) -> None:
-        """Notice that it listens."""
+        """Notice that it listens, and that it has left out records."""
         if record.fields["event"] == "daemon.started":
             self.started.set()
+        if record.fields["event"] == "log.suppressed":
+            self.suppressed.set()
 
     @property
     def records(self) -> list[JSONObject]:
@@ -49,6 +55,43 @@ async def test_it_says_what_it_does_in_order(tmp_path: Path) -> None:
     assert events[-2:] == ["daemon.draining", "daemon.stopped"]
     assert running.records[0]["data"]["listen"].startswith("http://127.0.0.1:")
     assert running.records[0]["data"]["pid"] == os.getpid()
+
+
+async def test_what_was_left_out_is_said_although_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of deliveries that ends does not keep its count to itself."""
+    monkeypatch.setattr(daemon, "_FLUSH_EVERY", 0.01)
+    running = Running(tmp_path)
+    await running.started.wait()
+
+    for _ in range(300):
+        running.recorder.emit("trigger.refused", flow="a", error=ERROR)
+    await running.suppressed.wait()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running.task
+    (said,) = [each for each in running.records if each["event"] == "log.suppressed"]
+    assert (said["flow"], said["data"]["event"]) == ("a", "trigger.refused")
+
+
+def test_a_module_that_is_missing_does_not_start_it_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only uvloop may be missing; whatever else cannot be imported is an error."""
+    served = []
+
+    async def serve(*_: object) -> None:
+        served.append(1)
+        raise ImportError("no module of that name")
+
+    monkeypatch.setattr(daemon, "serve", serve)
+    made = settings.load({"flows": str(tmp_path)}, {}, None)
+
+    with pytest.raises(ImportError):
+        daemon.run(made, Recorder(Redactor()))
+
+    assert served == [1]
 
 
 async def test_a_taken_address_is_an_error_of_the_settings(tmp_path: Path) -> None:

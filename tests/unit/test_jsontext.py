@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import jsontext
+from runner.types import JSONValue
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -103,3 +104,13 @@ def test_what_is_not_a_number_is_null() -> None:
 def test_text_stays_and_all_else_becomes_json(value: Any, expected: str) -> None:
     """What is said to people has no quotes around it."""
     assert jsontext.as_text(value) == expected
+
+
+def test_a_value_that_never_ends_is_not_written_as_text() -> None:
+    """Sixty pairs of pairs are a few kilobytes in memory, and more than there is on paper."""
+    value: JSONValue = "x"
+    for _ in range(60):
+        value = [value, value]
+
+    with pytest.raises(ValueError, match="too large to be written as text"):
+        jsontext.as_text(value)

@@ -109,3 +109,29 @@ async def test_loading_many_files_gives_others_their_turn() -> None:
     assert len(loaded.files) == 1000
     assert turns > 3
     assert gc.isenabled()
+
+
+async def test_a_large_file_is_compiled_beside_the_loop() -> None:
+    """One file may take seconds, most of all one that is wrong everywhere."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counter = asyncio.create_task(count())
+    loaded = await Loader(BUILTIN, None).load(
+        snapshot(
+            {
+                "a.yaml": GOOD
+                + b"nonsense: 1\n"
+                + b"".join(f"key{n}: 1\n".encode() for n in range(3000))
+            }
+        )
+    )
+    counter.cancel()
+
+    assert len(loaded.issues) == 100
+    assert turns > 3

@@ -1,11 +1,17 @@
 """What runs after a swap, when files are good, broken, renamed or in each other's way."""
 
+import pytest
+
 from runner.model import Entry, Generation, State
 from runner.registry import Registry, first_error
 from tests.world import World
 
 GOOD = "name: Good\ntrigger: operation\n"
 BROKEN = "name: Broken\ntrigger: nonsense\n"
+CALLER = """name: Caller
+trigger: operation
+operations: [{key: run, type: trigger, options: {flow: NAME}}]
+"""
 ID = "5a1a2c6e-9a53-4c58-8d5c-0d6f6a1c2b3d"
 
 
@@ -37,6 +43,20 @@ async def test_a_file_that_never_was_good_is_found_by_its_own_id_and_key(world: 
     await world.load(a=f"id: {ID}\nkey: billing/a\n{BROKEN}")
 
     assert entry(world, ID) is entry(world, "billing/a")
+
+
+@pytest.mark.parametrize("name", ["b", ID])
+@pytest.mark.parametrize("broken", [f"id: {ID}\n{BROKEN}", "oops: ["])
+async def test_a_broken_file_does_not_break_those_who_name_it(
+    world: World, name: str, broken: str
+) -> None:
+    """A flow whose sub-flow is broken can still be changed: the fault is not its own."""
+    caller = CALLER.replace("NAME", name)
+    await world.load(a=caller, b=f"id: {ID}\n{GOOD}")
+    await world.load(a=caller.replace("Caller", "Changed"), b=broken)
+
+    assert states(world) == {"a": "active", "b": "stale"}
+    assert entry(world, "a").name == "Changed"
 
 
 async def test_a_broken_file_takes_no_id_from_another(world: World) -> None:

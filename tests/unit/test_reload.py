@@ -223,6 +223,37 @@ async def test_neither_of_two_files_with_one_key_replaces_what_runs(
     assert {issue["path"] for issue in now.reloader.status()["issues"]} == {"a.yaml", "c.yaml"}
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_flows_of_a_folder_that_cannot_be_read_go_on(
+    make: Make, tmp_path: Path, restarted: bool
+) -> None:
+    """Nobody has removed them: they are stale, beside what can be read, as often as one looks."""
+    folder = make()
+    folder.write("team.yaml", flow("1"))
+    folder.write("team/a.yaml", flow("1"))
+    await folder.reloader.reload()
+    await folder.reloader.saved()
+    (folder.root / "team").rename(tmp_path / "elsewhere")
+    (folder.root / "team").symlink_to(tmp_path / "elsewhere")
+
+    now = make() if restarted else folder
+    for _ in range(2):
+        await now.reloader.reload()
+        await now.reloader.saved()
+
+    assert now.versions == {"team": "1", "team/a": "1"}
+    assert now.states == {
+        "team": State.ACTIVE, "team/a": State.STALE, "team/": State.INVALID,
+    }  # fmt: skip
+    codes = [(issue["path"], issue["code"]) for issue in now.reloader.status()["issues"]]
+    assert codes == [("team/", "outside-root"), ("team/a.yaml", "outside-root")]
+
+    (folder.root / "team").unlink()
+    await now.reloader.reload()
+
+    assert now.versions == {"team": "1"}
+
+
 # --- on_invalid: refuse ------------------------------------------------------------------------
 
 

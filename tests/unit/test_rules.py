@@ -559,3 +559,28 @@ def test_negated_operators_are_the_opposite(value: JSONValue, operand: JSONValue
         except RuleError:
             continue
         assert operator.test(value, prepared) is not opposite.test(value, prepared)
+
+
+def test_only_the_first_mistakes_come_with_a_guess() -> None:
+    """Guessing is slow, and a filter of a megabyte may hold forty thousand mistakes."""
+    mistakes = rules.problems({f"field{n}": {"_eqq": 1} for n in range(100)})
+
+    assert len(mistakes) == 100
+    assert [bool(each.hint) for each in mistakes] == [True] * 20 + [False] * 80
+
+
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("(", "missing ) in `(`"),
+        ("a(?=b)", "RE2 has no look-around and no back references: `(?=`"),
+        ("a(?<!b)", "RE2 has no look-around and no back references: `(?<!`"),
+        (r"(a)\1", r"RE2 has no look-around and no back references: `\1`"),
+        ("*", "no argument for repetition operator in `*`"),
+    ],
+)
+def test_what_is_wrong_with_an_expression_is_said_in_words(expression: str, hint: str) -> None:
+    """What other engines have and RE2 has not is said as such."""
+    (mistake,) = rules.problems({"field": {"_regex": expression}})
+
+    assert mistake.hint == hint

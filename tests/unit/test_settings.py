@@ -346,7 +346,7 @@ def test_bearer_of_a_token_is_known_with_user_and_role(load: Load) -> None:
     caller = load(text).caller("s3cret")
 
     assert caller is not None
-    assert (caller.token, caller.user, caller.role.id) == ("ci", USER, USER)
+    assert (caller.name, caller.user, caller.role.id) == ("ci", USER, USER)
     assert caller.role.allows("flows", "trigger")
     assert not caller.role.allows("executions", "read")
     assert caller.role.allows_collection("articles", "read")

@@ -120,8 +120,8 @@ def test_links_cannot_multiply_without_end(root: Path, monkeypatch: pytest.Monke
         source.snapshot(root)
 
 
-@pytest.mark.parametrize("name", ["a.yaml", "folder"])
-def test_links_out_of_the_folder_are_issues(root: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "path"), [("a.yaml", "a.yaml"), ("folder", "folder/")])
+def test_links_out_of_the_folder_are_issues(root: Path, name: str, path: str) -> None:
     """No flow comes from elsewhere, not even from a folder whose name begins alike."""
     write(root.parent / "flows.d-secret", "a.yaml", "folder/b.yaml")
     (root / name).symlink_to(root.parent / "flows.d-secret" / name)
@@ -129,7 +129,8 @@ def test_links_out_of_the_folder_are_issues(root: Path, name: str) -> None:
     got = source.snapshot(root)
 
     assert got.files == {}
-    assert issues(got) == [(name, "outside-root")]
+    assert issues(got) == [(path, "outside-root")]
+    assert [issue.path for issue in got.unread_folders] == [path] * path.endswith("/")
 
 
 def test_a_folder_inside_cannot_lead_out_by_a_detour(root: Path) -> None:
@@ -211,7 +212,7 @@ def test_what_may_not_be_read_is_an_issue(root: Path) -> None:
     (root / "shut").chmod(0o700)
 
     assert list(got.files) == ["good.yaml"]
-    assert issues(got) == [("closed.yaml", "unreadable"), ("shut", "unreadable")]
+    assert issues(got) == [("closed.yaml", "unreadable"), ("shut/", "unreadable")]
 
 
 def test_a_subpath_mount_is_a_warning(root: Path) -> None:
@@ -712,6 +713,13 @@ def test_the_lock_of_git_is_found_while_it_is_held(
     assert found is not None
     assert found.resolve() == lock.resolve()
     assert source.index_lock(folder / "flows.d") is None
+
+
+def test_a_git_folder_that_cannot_be_looked_into_holds_no_lock(root: Path) -> None:
+    """It may belong to somebody else; here its name is longer than the system takes."""
+    (root / ".git").write_text(f"gitdir: {'x' * 300}\n")
+
+    assert source.index_lock(root) is None
 
 
 def test_without_git_there_is_no_lock(root: Path) -> None:
