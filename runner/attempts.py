@@ -104,7 +104,7 @@ class Attempts:
                 runs = "its last good version runs" if path in running else "nothing of it runs"
                 self._recorder.emit(
                     "flow.invalid",
-                    message=f"{first_error(file)}; {runs}",
+                    message=f"{first_issue(file)}; {runs}",
                     flow=file.key,
                     revision=loaded.revision,
                     data={"issues": [issue.as_data() for issue in file.issues[:MAX_ISSUES]]},
@@ -194,7 +194,7 @@ class Attempts:
             self._history.popitem()
 
 
-def first_error(file: File) -> Issue:
+def first_issue(file: File) -> Issue:
     """What to say of a *file* that does not run, where there is room for one issue."""
     errors = (issue for issue in file.issues if issue.severity is Severity.ERROR)
     return next(errors, file.issues[0])

@@ -63,12 +63,13 @@ class Compiled:
 def compile(document: Document, operations: OperationSet) -> Compiled:
     """Check *document* and make it a flow, with all its issues at once."""
     key = str(document.data.get("key") or default_key(document.path))
-    issues = schema.check(document)
-    if issues:
-        return Compiled(document=document, key=key, flow=None, issues=tuple(issues))
+    misfits = schema.check(document)
+    if any(issue.code != "unknown-key" for issue in misfits):
+        return Compiled(document=document, key=key, flow=None, issues=tuple(misfits))
+    # A key too many does not hide what else is wrong.
     compilation = _Compilation(document, key, operations)
     flow = compilation.flow()
-    issues = _most_telling(compilation.issues)
+    issues = _most_telling([*misfits, *compilation.issues])
     broken = any(issue.severity is Severity.ERROR for issue in issues)
     return Compiled(
         document=document,
@@ -424,8 +425,6 @@ def _references(compiled: Sequence[Compiled], unparsed: Sequence[str]) -> Iterat
     guesses = Guesses(each.key for each in compiled)
     calls: dict[str, dict[str, Path]] = {}
     for each in compiled:
-        if each.flow is None:
-            continue
         for at, name in each.calls:
             target = known.get(name)
             if target is None and name not in hidden:

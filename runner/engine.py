@@ -68,11 +68,7 @@ class Engine:
         `result`. Raises Draining, Conflict (the flow runs once at a time, and does), and
         Unavailable (a limit is reached).
         """
-        if self._draining:
-            raise Draining(retry_after=5)
-        full = len(self._running) >= self._max_running
-        if full and (not start.detached or len(self._queue) >= self._max_queued):
-            raise Unavailable("Too many executions are under way; try again later.")
+        full = self.check(detached=start.detached)
         self._shared.turns.take(start.flow)
         execution = Execution(start, self._shared)
         if full:
@@ -81,6 +77,19 @@ class Engine:
         else:
             self._admit(execution)
         return execution
+
+    def check(self, *, detached: bool) -> bool:
+        """
+        Whether an execution would have to wait for its turn.
+
+        Raises Draining and Unavailable where it could not even do that.
+        """
+        if self._draining:
+            raise Draining(retry_after=5)
+        full = len(self._running) >= self._max_running
+        if full and (not detached or len(self._queue) >= self._max_queued):
+            raise Unavailable("Too many executions are under way; try again later.")
+        return full
 
     def find(self, id_: str) -> Seen | None:
         """A detached execution that waits or runs, or is among the last that ended."""

@@ -8,6 +8,7 @@ followed, as a new path is a new flow. A shallow clone would answer wrongly and 
 
 import asyncio
 import os
+import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,7 +30,7 @@ _MAX_BYTES: Final = 32 << 20
 
 #: What git needs of our environment. GIT_DIR and the like would lead it elsewhere, and the rest
 #: may hold secrets.
-_PASSED_ON: Final = ("PATH", "HOME", "XDG_CONFIG_HOME", "SUDO_UID", "GIT_CONFIG")
+_PASSED_ON: Final = {"PATH", "HOME", "XDG_CONFIG_HOME", "SUDO_UID"}
 
 _ENVIRONMENT: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 
@@ -200,16 +201,17 @@ async def _git(folder: str, *arguments: str) -> bytes:
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
+        start_new_session=True,  # so that what it starts can be ended with it
     )
     try:
         output = await _read(process.stdout)
         errors = await _read(process.stderr)
         code = await process.wait()
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()  # it ends only when its pipes have been read
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()  # it ends only when its pipes have been read
+        raise
     if code:
         said = errors.decode("utf-8", "replace").partition("\n")[0]
         raise _GitError(said or f"git ended with {code}")
@@ -218,7 +220,7 @@ async def _git(folder: str, *arguments: str) -> bytes:
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
     """All of *stream*. Raises _GitError if it is too much."""
-    assert stream is not None
+    assert stream is not None  # noqa: S101 - it is a pipe
     try:
         await stream.readexactly(_MAX_BYTES)
     except asyncio.IncompleteReadError as end:
@@ -227,5 +229,9 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    passed_on = {key: value for key, value in os.environ.items() if key.startswith(_PASSED_ON)}
-    return {**passed_on, **_ENVIRONMENT}
+    passed_on = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith("GIT_CONFIG")
+    }
+    return passed_on | _ENVIRONMENT

@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""The name of a commit: SHA-1 or SHA-256."""
 
 #: git-sync's work trees, as part of a path without links.
-_WORKTREE: Final = re.compile(rf"/\.worktrees/({_COMMIT.pattern})(?:/|$)")
+_WORKTREE: Final = re.compile(rf"/\.worktrees/({COMMIT.pattern})(?:/|$)")
 
 #: What git takes for the name of a branch or tag, as far as it matters here.
 _REF: Final = re.compile(r"refs/(?!.*\.\.)[^\0\s\\]+")
@@ -62,7 +63,7 @@ def trace(root: Path, place: Place) -> Provenance:
         name = Path(_target(Path(link))).name
         if link.endswith("/..data"):
             return Provenance("configmap", name, atomic=True)
-        if _COMMIT.fullmatch(name):
+        if COMMIT.fullmatch(name):
             return Provenance("git-sync", name, atomic=True)
     if found := _WORKTREE.search(place.folder):
         return Provenance("git-sync", found[1], atomic=True)
@@ -117,7 +118,7 @@ def _head(git: Path) -> str | None:
     common = git / (_read(git / "commondir").strip() or ".")
     value = _read(git / "HEAD").strip()
     for _ in range(_MAX_REFS):
-        if _COMMIT.fullmatch(value):
+        if COMMIT.fullmatch(value):
             return value
         ref = value.removeprefix("ref:").strip()
         if not _REF.fullmatch(ref):

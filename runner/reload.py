@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner import source
-from runner.attempts import Attempt, Attempts, Verdict, first_error
+from runner.attempts import Attempt, Attempts, Verdict, first_issue
 from runner.compiler import Compiled
 from runner.errors import RunnerError, SourceError, Unavailable
+from runner.history import Created, History
 from runner.lastgood import LastGood
 from runner.loader import Loaded, Loader
 from runner.model import Flow, Generation, Issue
@@ -77,6 +78,10 @@ class Reloader:
         self._applied: Loaded | None = None
         self._unsaved: Loaded | None = None
         self._saving: asyncio.Task[None] | None = None
+        self._history = History(root)
+        #: The revision of what was last put in place, and that it may be news to the history.
+        self._revision = ""
+        self._news = asyncio.Event()
 
     # --- the doors
 
@@ -102,6 +107,7 @@ class Reloader:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watcher.listen(), name="listen")
                 tasks.create_task(self._follow(), name="follow")
+                tasks.create_task(self._keep_history(), name="history")
         finally:
             await self.saved()
 
@@ -113,6 +119,10 @@ class Reloader:
     def poke(self) -> None:
         """Have a look soon, as after an event."""
         self._watcher.poke()
+
+    def created(self, path: str) -> Created | None:
+        """Who created the flow file at *path*, and when, as far as that is known by now."""
+        return self._history.created(path)
 
     def status(self) -> JSONObject:
         """What is in place, from where, since when, and what was last tried."""
@@ -195,7 +205,7 @@ class Reloader:
         broken = [file for file in files.values() if file.flow is None]
         found = f"flow files: {len(files)}, with an error: {len(broken)}"
         if broken:
-            found = f"{found}, the first: {first_error(broken[0])}"
+            found = f"{found}, the first: {first_issue(broken[0])}"
         if broken and self._settings.on_invalid == "refuse":
             return Verdict("ValidationFailed", found, applied=False)
         allow_empty = allow_empty or self._settings.allow_empty
@@ -214,6 +224,8 @@ class Reloader:
     def _put(self, loaded: Loaded, kept: Mapping[str, Flow], began: float) -> None:
         if self._applied is None or _findings(self._applied) != _findings(loaded):
             self._swap(loaded, kept, began, "a new generation of flows is in place")
+        self._revision = loaded.revision
+        self._news.set()
         self._unsaved = loaded
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(), name="save")
@@ -233,6 +245,14 @@ class Reloader:
             good = {path: file.content for path, file in files.items() if file.flow is not None}
             await asyncio.to_thread(self._last_good.remember, good, files.keys())
             self._complain()
+
+    async def _keep_history(self) -> None:
+        """Ask who created the flows, after they are in place; of several revisions, the last."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if trouble := await self._history.refresh(self._revision):
+                self._recorder.emit("daemon.warning", severity="INFO", message=trouble)
 
     # --- when it cannot be
 

@@ -6,7 +6,6 @@ Null, booleans, integers and floats have a few spellings; everything else is tex
 
 import math
 import re
-from functools import lru_cache
 from typing import Final
 
 from runner.errors import Malformed
@@ -33,7 +32,6 @@ _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MOST_DIGITS: Final = 22
 
 
-@lru_cache(maxsize=4096)  # `true`, `POST`, `webhook`: the same few in every file
 def meaning(text: str) -> JSONValue:
     """
     The value that *text* stands for, which is often *text* itself.

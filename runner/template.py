@@ -17,11 +17,15 @@ from json.encoder import encode_basestring as quote
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from runner.errors import OperationError, TemplateError
+from runner.fit import is_small
 from runner.types import Chain, Check, JSONValue, Path
 
 #: Longest path text between braces, in characters, and most segments of a path: Directus' limits.
 MAX_LENGTH: Final = 1000
 MAX_DEPTH: Final = 10
+
+#: Longest text that is made out of templates, in characters.
+MAX_TEXT: Final = 16 << 20
 
 CheckFor: TypeAlias = Callable[[Path, bool], Check | None]
 """Finds the check for the string at a path; the flag says that it is one template and no text."""
@@ -214,10 +218,23 @@ def _interpolation(pieces: list[str | Reference]) -> Render:
                 value = ""
                 if missing is not None:
                     missing.append(source)
-            texts.append(value if type(value) is str else to_text(value))
+            texts.append(value if type(value) is str else _bounded_text(value))
+        if sum(map(len, texts)) > MAX_TEXT:
+            raise _too_large()
         return form % tuple(texts)
 
     return render
+
+
+def _bounded_text(value: JSONValue) -> str:
+    # Values share their parts: small in memory, one can be endless when it is written out.
+    if isinstance(value, dict | list) and not is_small(value, MAX_TEXT):
+        raise _too_large()
+    return to_text(value)
+
+
+def _too_large() -> OperationError:
+    return OperationError("an option would be longer than 16 MiB", code="INVALID_OPTIONS")
 
 
 def _checked(render: Render, check: Check, at: Path) -> Render:

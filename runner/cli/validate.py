@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runner import source
 from runner.cli import settings_flags
+from runner.errors import RunnerError
 from runner.loader import Loader
 from runner.model import Issue, Severity
 from runner.operations import BUILTIN
@@ -79,6 +80,9 @@ def _root(path: Path, home: Path) -> tuple[Path, str | None]:
 
 async def _issues(settings: Settings | None, root: Path, only: str | None) -> list[Issue]:
     loaded = await Loader(BUILTIN, settings).load(source.snapshot(root))
+    if only is not None and only not in loaded.files:
+        rule = "they end in .yaml or .yml, and begin with neither . nor _"
+        raise RunnerError(f"{root / only} is not a flow file: {rule}")
     found = [issue for issue in loaded.issues if only in (None, issue.path)]
     return [replace(issue, path=(root / issue.path).as_posix()) for issue in found]
 

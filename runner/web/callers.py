@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDictProxy
 
 from runner.access import Role
 from runner.errors import Forbidden, InvalidCredentials, InvalidPayload, Unavailable
@@ -112,10 +113,15 @@ def accountability(
         user=user,
         role=None if role is None else role.id or role.name,
         admin=role is not None and role.admin,
-        ip=settings.client_ip(request.remote or "", headers.get("X-Forwarded-For", "")),
+        ip=settings.client_ip(request.remote or "", _forwarded_for(headers)),
         user_agent=_text(headers.get(hdrs.USER_AGENT)),
         origin=_text(headers.get(hdrs.ORIGIN)),
     )
+
+
+def _forwarded_for(headers: CIMultiDictProxy[str]) -> str:
+    """All of it: a proxy may add a line of its own below the one that the caller wrote."""
+    return ", ".join(headers.getall("X-Forwarded-For", ()))
 
 
 def _text(text: str | None) -> str | None:

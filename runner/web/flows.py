@@ -3,19 +3,20 @@
 from aiohttp import web
 
 from runner.errors import FlowNotFound, MethodNotAllowed
+from runner.history import Created
 from runner.model import Entry
 from runner.types import JSONObject
 from runner.web import answers
 from runner.web.callers import identify
-from runner.web.keys import REGISTRY
+from runner.web.keys import REGISTRY, SOURCE
 
 
 async def listing(request: web.Request) -> web.Response:
     """All flows that there are files of, whether they run or not."""
     identify(request).require("flows", "read")
     entries = request.app[REGISTRY].current.entries.values()
-    fields = _fields(request)
-    return answers.json({"data": [_show(entry, fields) for entry in entries]})
+    created, fields = request.app[SOURCE].created, _fields(request)
+    return answers.json({"data": [_show(each, created(each.path), fields) for each in entries]})
 
 
 async def one(request: web.Request) -> web.Response:
@@ -27,7 +28,8 @@ async def one(request: web.Request) -> web.Response:
     entry = request.app[REGISTRY].current.find(name)
     if entry is None:
         raise FlowNotFound("There is no flow of this id or key.")
-    return answers.json({"data": _show(entry, _fields(request))})
+    created = request.app[SOURCE].created(entry.path)
+    return answers.json({"data": _show(entry, created, _fields(request))})
 
 
 async def read_only(request: web.Request) -> web.Response:
@@ -48,17 +50,17 @@ def _fields(request: web.Request) -> list[str]:
     return [name.strip() for name in request.query.get("fields", "").split(",") if name.strip()]
 
 
-def _show(entry: Entry, fields: list[str]) -> JSONObject:
-    usual = _directus(entry)
+def _show(entry: Entry, created: Created | None, fields: list[str]) -> JSONObject:
+    usual = _directus(entry, created)
     if not fields:
         return usual
-    known = {**usual, **_extra(entry)}
+    known = {**usual, **_extra(entry, created)}
     shown = dict(usual) if "*" in fields else {}
     return shown | {name: known[name] for name in fields if name in known}
 
 
-def _directus(entry: Entry) -> JSONObject:
-    """The members that a row of Directus' own table has."""
+def _directus(entry: Entry, created: Created | None) -> JSONObject:
+    """The members that a row of Directus' own table has; what the file says of itself wins."""
     flow = entry.flow
     operations = [] if flow is None else list(flow.operations.values())
     first = None if flow is None or flow.first is None else flow.operations[flow.first].id
@@ -73,15 +75,16 @@ def _directus(entry: Entry) -> JSONObject:
         "accountability": flow and flow.accountability,
         "options": flow and flow.definition,
         "operation": first,
-        "date_created": flow and flow.date_created,
-        "user_created": flow and flow.user_created,
+        "date_created": (flow and flow.date_created) or (created and created.date),
+        "user_created": (flow and flow.user_created) or (created and created.user),
         "operations": [operation.id for operation in operations],
     }
 
 
-def _extra(entry: Entry) -> JSONObject:
+def _extra(entry: Entry, created: Created | None) -> JSONObject:
     """What only this runner knows, for those who ask by name."""
     flow = entry.flow
+    named = flow is not None and flow.user_created is not None  # and git's author is another
     return {
         "key": entry.key,
         "state": entry.state,
@@ -89,4 +92,5 @@ def _extra(entry: Entry) -> JSONObject:
         "digest": flow and flow.digest,
         "tracking": flow and flow.tracking,
         "path": entry.path,
+        "author": None if named else created and created.author,
     }

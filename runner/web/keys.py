@@ -6,6 +6,7 @@ from typing import Protocol
 from aiohttp import web
 
 from runner.engine import Engine
+from runner.history import Created
 from runner.model import Generation
 from runner.records import Recorder
 from runner.registry import Registry
@@ -18,6 +19,9 @@ class Source(Protocol):
 
     def status(self) -> JSONObject:
         """What is loaded, from where, since when."""
+
+    def created(self, path: str) -> Created | None:
+        """Who created the flow file at *path*, and when; None: not known, or not yet."""
 
     async def reload(self, *, allow_empty: bool = False) -> Generation:
         """Load now; raises RunnerError with the reason when nothing could be put in place."""

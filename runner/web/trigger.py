@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 
+from runner import jsontext
 from runner.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -12,6 +13,7 @@ from runner.errors import (
     Unavailable,
 )
 from runner.execution import Execution
+from runner.fit import is_small
 from runner.inputs import check_inputs, check_selection
 from runner.model import (
     Accountability,
@@ -85,6 +87,8 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
 async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountability, Delivery]:
     _check_method(request, webhook.method)
     who = callers.admit(request, webhook.auth)
+    # Before the body is read: what cannot start should not fill the memory first.
+    request.app[ENGINE].check(detached=webhook.asynchronous)
     return who, await delivery.read(request, webhook)
 
 
@@ -137,12 +141,19 @@ def _respond(execution: Execution, result: Result, headers: dict[str, str]) -> w
 
 
 def _value(value: JSONValue, headers: dict[str, str]) -> web.Response:
+    # Values share their parts: small in memory, one can be endless when it is written out.
+    if not is_small(value, jsontext.MAX_TEXT):
+        return _unanswerable("it would be longer than 16 MiB", headers)
     try:
         return answers.json(value, headers=headers)
     except ValueError as error:
-        message = f"The flow's result cannot be answered: {error}"
-        told = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
-        return answers.envelope([told], 500, headers)
+        return _unanswerable(str(error), headers)
+
+
+def _unanswerable(reason: str, headers: dict[str, str]) -> web.Response:
+    message = f"The flow's result cannot be answered: {reason}"
+    told = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+    return answers.envelope([told], 500, headers)
 
 
 def _error(value: JSONValue) -> JSONObject:

@@ -102,6 +102,17 @@ def test_one_file_is_checked_with_its_neighbours_in_sight(runner: Runner, flows:
     assert runner("validate", flows / "broken.yaml")[0] == 1
 
 
+@pytest.mark.parametrize("name", ["_draft.yaml", "notes.txt", "good.test.yaml"])
+def test_a_file_that_is_no_flow_is_not_called_clean(runner: Runner, flows: Path, name: str) -> None:
+    """Nobody looked at it, and that is said."""
+    (flows / name).write_text(BROKEN)
+
+    code, _, err = runner("validate", flows / name)
+
+    assert code == 2
+    assert "is not a flow file" in err
+
+
 def test_a_folder_that_is_not_there_exits_2_and_says_so(runner: Runner, tmp_path: Path) -> None:
     """`1` is about flows, `2` about not having been able to look."""
     code, out, err = runner("validate", tmp_path / "nothing")

@@ -136,6 +136,56 @@ async def test_a_flow_may_limit_itself(gate: Gate) -> None:
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize(
+    ("child", "limit", "code"), [("single", 1, "CONFLICT"), ("pair", 2, "SERVICE_UNAVAILABLE")]
+)
+async def test_a_flow_has_its_limit_also_when_other_flows_start_it(
+    gate: Gate, child: str, limit: int, code: str
+) -> None:
+    """Three at once are too many for it; what could not start rejects the operation."""
+    world = await make(gate)
+    await world.load(
+        single=SINGLE, pair=PAIR, parent=PARENT.replace("flow: flow", f"flow: {child}")
+    )
+    parent = asyncio.create_task(world.run("parent"))
+    await gate.holds(limit)
+    gate.opened.set()
+
+    result = await parent
+
+    assert result.status is Status.REJECTED
+    assert isinstance(result.value, dict)
+    assert result.value["code"] == code
+    assert (await world.run(child)).status is Status.RESOLVED
+
+
+async def test_a_single_flow_that_starts_itself_is_rejected(gate: Gate) -> None:
+    """It would wait for itself for ever."""
+    world = await make(gate)
+    await world.load(
+        again=PARENT.replace("flow: flow, payload: [1, 2, 3]", "flow: again")
+        + "concurrency: {mode: single}\n"
+    )
+
+    result = await world.run("again")
+
+    assert result.status is Status.REJECTED
+    assert isinstance(result.value, dict)
+    assert result.value["code"] == "CONFLICT"
+
+
+async def test_draining_gives_what_waits_its_turn(gate: Gate) -> None:
+    """What was accepted runs if there is time for it."""
+    world = await make(gate, max_running=1)
+    for _ in range(3):
+        await world.begin("flow", detached=True)
+    gate.opened.set()
+
+    await world.engine.drain(10)
+
+    assert ends(world) == ["resolved"] * 3
+
+
 async def test_a_queued_execution_holds_the_place_of_its_flow(gate: Gate) -> None:
     """What waits counts too: a single flow is never accepted twice."""
     world = await make(gate, max_running=1)

@@ -377,3 +377,22 @@ def test_what_compiles_renders(source: JSONValue, value: JSONValue) -> None:
 def test_a_text_with_its_braces_doubled_is_itself(text: str, more: str) -> None:
     """Any text can be written."""
     assert _render((text + more).replace("{{", "{{{{")) == text + more
+
+
+def test_a_text_that_would_be_endless_is_refused() -> None:
+    """Values share their parts: sixty doublings are small in memory and endless on paper."""
+    value: JSONValue = "x"
+    for _ in range(60):
+        value = [value, value]
+
+    with pytest.raises(OperationError, match="longer than 16 MiB"):
+        template.compile("all of {{ a }}").render({"a": value})
+
+
+def test_a_text_that_doubles_itself_comes_to_an_end() -> None:
+    """Two halves of the limit are the most that fit."""
+    render = template.compile("{{ a }}{{ a }}").render
+
+    assert len(str(render({"a": "x" * (template.MAX_TEXT // 2)}))) == template.MAX_TEXT
+    with pytest.raises(OperationError, match="longer than 16 MiB"):
+        render({"a": "x" * (template.MAX_TEXT // 2 + 1)})

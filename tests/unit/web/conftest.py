@@ -16,6 +16,7 @@ from runner.datachain import Secrets
 from runner.engine import Engine
 from runner.errors import Unavailable
 from runner.execution import Shared
+from runner.history import Created
 from runner.loader import Loader
 from runner.model import Generation
 from runner.operations import BUILTIN
@@ -88,6 +89,11 @@ class Folder:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.reloads: list[bool] = []
+        self.history: dict[str, Created] = {}
+
+    def created(self, path: str) -> Created | None:
+        """What a test says."""
+        return self.history.get(path)
 
     def status(self) -> JSONObject:
         """Something."""

@@ -164,3 +164,15 @@ async def test_a_result_that_json_cannot_say_is_an_error(serve: Serve) -> None:
 
     assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
     assert "cannot be written as JSON" in answer.message
+
+
+async def test_a_result_that_would_be_endless_is_told_to_be(serve: Serve) -> None:
+    """Values share their parts: sixty doublings fit into memory, not into an answer."""
+    head = "name: Doubles\ntrigger: webhook\ntracking: none\noptions: {auth: none}\noperations:\n"
+    double = '  - {type: transform, options: {json: ["{{ $last }}", "{{ $last }}"]}}\n'
+    service = await serve(doubles=head + double * 60)
+
+    answer = await service.get("/flows/trigger/doubles")
+
+    assert answer.status == 500
+    assert "longer than 16 MiB" in answer.message
