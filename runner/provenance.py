@@ -1,8 +1,8 @@
 """
 Where a folder comes from: a git-sync link, a ConfigMap, a git work tree, or nowhere in particular.
 
-Nothing runs `git`: the image has none, and its few files are read faster than it starts. Facts:
-kubernetes pkg/volume/util/atomic_writer.go, git-sync v4 README, gitrepository-layout(5).
+Nothing here runs `git`: the image has none, and its few files are read faster than it starts.
+Facts: kubernetes pkg/volume/util/atomic_writer.go, git-sync v4 README, gitrepository-layout(5).
 """
 
 import os

@@ -76,6 +76,8 @@ class Reloader:
         self._seen = ""
         #: What is in place, as it was loaded.
         self._applied: Loaded | None = None
+        #: Keys that `disable` names and no flow has, as last said.
+        self._said_missing: frozenset[str] = frozenset()
         self._unsaved: Loaded | None = None
         self._saving: asyncio.Task[None] | None = None
         self._history = History(root)
@@ -235,8 +237,17 @@ class Reloader:
         after = self._registry.swap(loaded, kept=kept, disabled=self._settings.disable)
         self._applied = loaded
         self._attempts.swapped(before, after, time.monotonic() - began, message)
+        self._say_who_is_not_there(after)
         if not before.number:
             gc.freeze()  # most of it stays: no collection needs to look at it again
+
+    def _say_who_is_not_there(self, generation: Generation) -> None:
+        """A mistyped `disable` leaves a flow running that somebody wanted to stop."""
+        missing = self._settings.disable - generation.entries.keys()
+        for key in sorted(missing - self._said_missing):
+            message = f"the setting disable names {key!r}, and there is no flow of this key"
+            self._recorder.emit("daemon.warning", message=message, data={"setting": "disable"})
+        self._said_missing = missing
 
     async def _save(self) -> None:
         """Keep what is good; of several loads meanwhile, only the last."""

@@ -3,7 +3,7 @@ What the daemon is told once: flags over environment over file over defaults.
 
 `schemas/settings.schema.json` is the one list of options. Flags, variables, defaults and help are
 derived from it, and every layer is checked against it by the code that checks the file, so that a
-value means the same wherever it comes from. This is the only module that reads `os.environ`.
+value means the same wherever it comes from. No other module reads settings from `os.environ`.
 """
 
 import difflib

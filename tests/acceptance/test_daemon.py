@@ -2,15 +2,18 @@
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 from queue import Queue
 
 import pytest
 
 from tests.acceptance.daemon import PATIENCE, Answer, Daemon
+from tests.repository import BOB, Repository, at
 
 HELLO = """
 name: Hello
@@ -174,6 +177,33 @@ def test_the_last_good_version_survives_a_restart(home: Daemon, tmp_path: Path) 
         daemon.wait_for("generation.swapped")
         assert daemon.get("/flows/trigger/hello").json == 1
         assert daemon.get("/flows/hello?fields=state").json == {"data": {"state": "stale"}}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+def test_a_checkout_tells_who_created_its_flows(tmp_path: Path) -> None:
+    """The history is asked once the flows are in place; a new commit adds to it."""
+    repository = Repository(tmp_path / "checkout")
+    (tmp_path / "flows").symlink_to(repository.flows)
+    repository.commit("a.yaml", text=HELLO % 1)
+    with Daemon(tmp_path) as daemon:
+        known = [_row_with_author(daemon, "a")]
+        repository.commit("b.yaml", text=HELLO % 2, author=BOB)
+        daemon.signal(signal.SIGHUP)  # the file may have been loaded before it was committed
+        known.append(_row_with_author(daemon, "b"))
+
+        assert daemon.stop() == 0
+    assert known == [at(0)._asdict(), at(1, BOB)._asdict()]
+    assert not [record for record in daemon.records if record["event"] == "daemon.warning"]
+
+
+def _row_with_author(daemon: Daemon, key: str) -> dict[str, str]:
+    """What is told of a flow's creation, as soon as it is."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        answer = daemon.get(f"/flows/{key}?fields=date_created,user_created,author")
+        if answer.status == 200 and (row := answer.json["data"])["author"]:
+            return dict(zip(("date", "user", "author"), row.values(), strict=True))
+    raise AssertionError(f"nobody has created {key}")
 
 
 # --- stop ---------------------------------------------------------------------------------------

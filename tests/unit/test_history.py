@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,65 +13,15 @@ from hypothesis import strategies as st
 from runner import history
 from runner.history import Created, History
 from runner.ids import derived_id
+from tests.repository import BOB, Repository, at
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
-
-ADA = "Ada <ada@example.com>"
-BOB = "Bob Ünal <bob@example.com>"
-
-
-class Repository:
-    """A work tree whose commits are an hour apart: the first is of 2026-01-01, midnight."""
-
-    def __init__(self, top: Path) -> None:
-        self.top = top
-        self.flows = top / "flows"
-        self.hours = 0
-        self.flows.mkdir(parents=True)
-        self.git("init", "-qb", "main")
-
-    def git(self, *arguments: str) -> str:
-        """What git says, without anybody's settings."""
-        when = f"2026-01-01T{self.hours:02}:00:00+0000"
-        environment = {
-            **os.environ,
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_SYSTEM": os.devnull,
-            "GIT_AUTHOR_DATE": when,
-            "GIT_COMMITTER_DATE": when,
-        }
-        identity = ("-c", "user.name=Committer", "-c", "user.email=committer@example.com")
-        command = ["git", "-C", str(self.top), *identity, *arguments]
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    def commit(self, *paths: str, author: str = ADA) -> str:
-        """Write each file below `flows`, commit all there is, and give the commit."""
-        for path in paths:
-            (self.flows / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.flows / path).write_text(f"name: {path} {self.hours}\n")
-        self.git("add", "-A")
-        self.git("commit", "-qm", "a change", "--allow-empty", "--author", author)
-        self.hours += 1
-        return self.head
-
-    @property
-    def head(self) -> str:
-        """The commit that is checked out."""
-        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """A repository without a commit."""
     return Repository(tmp_path / "repository")
-
-
-def at(hour: int, author: str = ADA) -> Created:
-    """What is known of a file that *author* created in that hour."""
-    name, _, address = author.removesuffix(">").partition(" <")
-    user = derived_id(history.USERS, address)
-    return Created(f"2026-01-01T{hour:02}:00:00.000Z", user, name)
 
 
 async def known(folder: Path, revision: str, *paths: str) -> list[Created | None]:
@@ -333,14 +282,14 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
+    ("script", "seconds", "reason"),
     [
-        ("cat /dev/zero", "git says more than 1,000 bytes"),
-        ("exec cat /dev/zero >&2", "git says more than 1,000 bytes"),
-        ("cat /dev/zero >&2", "git takes more than 0.2 s"),
-        ("sleep 1000", "git takes more than 0.2 s"),
-        ("exit 3", "git ended with 3"),
-        ("kill -9 $$", "git ended with -9"),
+        ("cat /dev/zero", 30, "git says more than 1,000 bytes"),
+        ("exec cat /dev/zero >&2", 30, "git says more than 1,000 bytes"),
+        ("cat /dev/zero >&2", 0.1, "git takes more than 0.1 s"),
+        ("sleep 1000", 0.1, "git takes more than 0.1 s"),
+        ("exit 3", 30, "git ended with 3"),
+        ("kill -9 $$", 30, "git ended with -9"),
     ],
 )
 async def test_git_is_bounded(
@@ -348,13 +297,14 @@ async def test_git_is_bounded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     script: str,
+    seconds: float,
     reason: str,
 ) -> None:
     """It, and what it starts, may neither take for ever nor say any amount."""
     head = repository.commit("a.yaml")
     fake_git(tmp_path, monkeypatch, script)
     monkeypatch.setattr(history, "_MAX_BYTES", 1000)
-    monkeypatch.setattr(history, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(history, "_TIMEOUT", seconds)
 
     said = await History(repository.flows).refresh(head)
 

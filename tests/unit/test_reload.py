@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,8 @@ from runner.model import State
 from runner.reload import Refused
 from runner.source import Snapshot
 from runner.watch import Timings, Watcher
-from tests.reloading import BROKEN, QUICK, Reloading, flow
+from tests.reloading import BROKEN, PATIENCE, QUICK, Reloading, flow
+from tests.repository import BOB, Repository, at
 
 Make = Callable[..., Reloading]
 
@@ -639,6 +641,87 @@ async def test_the_history_is_short_and_begins_with_the_last(folder: Reloading) 
     assert [each["total"] for each in history] == [2, 2, 1, 1, 1]
 
 
+# --- who created the flows ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(make: Make, tmp_path: Path) -> tuple[Repository, Reloading]:
+    """A folder with a flow, in a git work tree with a commit."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not here")
+    repository = Repository(tmp_path)
+    (repository.top / ".git/info/exclude").write_text("state\n")  # it changes meanwhile
+    folder = make()
+    repository.commit("a.yaml", text=flow())
+    return repository, folder
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what comes after a generation."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_who_created_a_flow_is_known_after_it_is_in_place(
+    checkout: tuple[Repository, Reloading],
+) -> None:
+    """A commit of what runs already is no new generation, and its author is known all the same."""
+    repository, folder = checkout
+    async with folder.watching():
+        await folder.next()
+        await until(lambda: folder.reloader.created("a.yaml"))
+        folder.write("b.yaml")
+        await folder.next()
+        repository.commit(author=BOB)
+
+        await folder.reloader.reload()
+        await until(lambda: folder.reloader.created("b.yaml"))
+
+    assert folder.reloader.created("a.yaml") == at(0)
+    assert folder.reloader.created("b.yaml") == at(1, BOB)
+    assert folder.current.number == 2
+
+
+async def test_a_slow_git_holds_nothing_up(
+    checkout: tuple[Repository, Reloading], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flows are in place without it, the next ones too, and the end does not wait for it."""
+    _, folder = checkout
+    git, pipe = tmp_path / "bin" / "git", tmp_path / "pid"
+    git.parent.mkdir()
+    git.write_text(f"#!/bin/sh\necho $$ > {pipe}\nexec sleep 1000\n")
+    git.chmod(0o755)
+    os.mkfifo(pipe)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    async with folder.watching():
+        await folder.next()
+        pid = int(await asyncio.to_thread(pipe.read_text))
+        folder.write("b.yaml")
+
+        assert list((await folder.next()).entries) == ["a", "b"]
+
+    assert folder.reloader.created("a.yaml") is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_history_that_cannot_be_read_is_said(
+    checkout: tuple[Repository, Reloading],
+) -> None:
+    """The flows run all the same: it is for information only."""
+    repository, folder = checkout
+    shutil.rmtree(repository.top / ".git" / "objects")
+    async with folder.watching():
+        await folder.next()
+        await until(lambda: folder.said("daemon.warning"))
+
+    (record,) = folder.said("daemon.warning")
+    assert record["severity"] == "INFO"
+    assert record["message"].startswith("who created the flows is not known: fatal: ")
+    assert folder.states == {"a": State.ACTIVE}
+
+
 # --- when a change looks finished ----------------------------------------------------------------
 
 
@@ -744,3 +827,18 @@ async def test_endless_events_put_a_look_off_for_a_while_only(tmp_path: Path) ->
     task = asyncio.create_task(noise())
     assert await watcher.changed()
     task.cancel()
+
+
+async def test_a_key_that_is_switched_off_and_not_there_is_said_once(tmp_path: Path) -> None:
+    """A mistyped `disable` leaves a flow running that somebody wanted to stop."""
+    reloading = Reloading(tmp_path, disable="one,tow")
+    reloading.write("one.yaml")
+    reloading.write("two.yaml")
+    await reloading.reloader.reload()
+    reloading.write("two.yaml", flow("2"))
+    await reloading.reloader.reload()
+
+    warnings = [each["message"] for each in reloading.said("daemon.warning")]
+
+    assert warnings == ["the setting disable names 'tow', and there is no flow of this key"]
+    assert reloading.states == {"one": State.INACTIVE, "two": State.ACTIVE}

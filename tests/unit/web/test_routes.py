@@ -3,6 +3,7 @@
 import pytest
 from yarl import URL
 
+from runner.history import Created
 from tests.unit.web.conftest import ECHO, TOKENS, Serve, Service
 
 ID = "6b5a5a7e-3a53-4b43-9a3c-0f0f4f6c1a11"
@@ -151,6 +152,32 @@ async def test_fields_choose_what_is_shown(serve: Serve) -> None:
     assert some == {"key": "broken", "state": "invalid"}
     assert more["issues"][0]["path"] == "broken.yaml"
     assert more["name"] == "Broken"
+
+
+async def test_who_created_a_flow_is_shown_where_it_is_known(serve: Serve) -> None:
+    """What the file says of itself wins; the author's name comes when asked for, of broken too."""
+    service = await serve(
+        mine=f"date_created: 2025-01-01T00:00:00Z\nuser_created: {ID}\n{ECHO}",
+        known=ECHO,
+        broken=BROKEN,
+        new=ECHO,
+    )
+    created = Created("2026-01-01T00:00:00.000Z", "the id of Ada", "Ada")
+    paths = ("mine.yaml", "known.yaml", "broken.yaml")
+    service.folder.history.update(dict.fromkeys(paths, created))
+
+    asked = await service.get("/flows?fields=key,date_created,user_created,author")
+    usual = (await service.get("/flows/known")).json["data"]
+
+    rows = {row.pop("key"): tuple(row.values()) for row in asked.json["data"]}
+    assert rows == {
+        "mine": ("2025-01-01T00:00:00Z", ID, None),
+        "known": created,
+        "broken": created,
+        "new": (None, None, None),
+    }
+    assert (usual["date_created"], usual["user_created"]) == created[:2]
+    assert "author" not in usual
 
 
 @pytest.mark.parametrize("path", [f"/flows/{ID}", f"/flows/{ID}/", "/flows/billing/order"])
