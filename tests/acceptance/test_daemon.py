@@ -117,7 +117,7 @@ def test_a_missing_folder_keeps_it_unready_until_it_is_there(home: Daemon) -> No
         said = daemon.wait_for("generation.refused")
         assert str(daemon.flows) in said["message"] + str(said)
         assert (daemon.get("/livez").status, daemon.get("/readyz").status) == (200, 503)
-        assert daemon.get("/flows/trigger/hello").status == 404
+        assert daemon.get("/flows/trigger/hello").status == 503
 
         away.rename(daemon.flows)
         assert daemon.post("/reload").status == 200
