@@ -69,7 +69,8 @@ class Engine:
         Unavailable (a limit is reached).
         """
         full = self.check(detached=start.detached)
-        self._shared.turns.take(start.flow)
+        if start.flow.max_running is not None:
+            self._shared.turns.take(start.flow)
         execution = Execution(start, self._shared)
         if full:
             self._queue.append(execution)
@@ -135,7 +136,8 @@ class Engine:
             self._ended[execution.id] = Seen(execution.id, flow.key, status)
             if len(self._ended) > _REMEMBERED:
                 del self._ended[next(iter(self._ended))]
-        self._shared.turns.give_back(flow)
+        if flow.max_running is not None:
+            self._shared.turns.give_back(flow)
         if self._queue:
             self._admit(self._queue.popleft())
         if self._idle is not None and not self._running:

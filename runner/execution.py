@@ -25,7 +25,7 @@ from runner.model import (
     Status,
 )
 from runner.operations.base import ExecutionRef
-from runner.records import Recorder
+from runner.records import Fields, Recorder
 from runner.types import Chain, JSONObject, JSONValue
 
 #: After so many operations without a pause, others get a turn of the loop.
@@ -119,17 +119,18 @@ class Execution:
             shared.secrets,
             self._as_data(1),
         )
-        self._record = shared.recorder.bind(
-            credentials=start.credentials,
-            flow=start.flow.key,
-            flow_digest=start.flow.digest,
-            revision=start.generation.revision,
-            generation=start.generation.number,
-            execution_id=self.id,
-            parent_id=None if parent is None else parent.id,
-            trigger=start.flow.trigger.kind,
-            trace_id=start.trace_id or self.id.replace("-", ""),
-        )
+        fields: Fields = {
+            "flow": start.flow.key,
+            "flow_digest": start.flow.digest,
+            "revision": start.generation.revision,
+            "generation": start.generation.number,
+            "execution_id": self.id,
+            "trigger": start.flow.trigger.kind,
+            "trace_id": start.trace_id or self.id.replace("-", ""),
+        }
+        if parent is not None:
+            fields["parent_id"] = parent.id
+        self._record = shared.recorder.bind(credentials=start.credentials, **fields)
 
     # --- as a whole
 

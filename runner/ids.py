@@ -24,18 +24,18 @@ _random = random.Random()  # noqa: S311
 
 def random_id() -> str:
     """Version 4, at a fifth of the price of `uuid.uuid4`: every execution has one."""
-    return _with_version(f"{_random.getrandbits(128):032x}", "4")
+    digits = f"{_random.getrandbits(128):032x}"
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
+        f"-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    )
 
 
 def derived_id(namespace: str, name: str) -> str:
     """Version 5 of *name* in *namespace*, a UUID: the same one everywhere and always."""
     raw = bytes.fromhex(namespace.replace("-", "")) + name.encode("utf-8", "surrogatepass")
-    return _with_version(hashlib.sha1(raw, usedforsecurity=False).hexdigest(), "5")
-
-
-def _with_version(digits: str, version: str) -> str:
-    variant = _VARIANTS[digits[16]]
+    digits = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
     return (
-        f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}"
-        f"-{variant}{digits[17:20]}-{digits[20:32]}"
+        f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}"
+        f"-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:32]}"
     )

@@ -78,7 +78,7 @@ class Writer:
 
     #: After the first line the thread lets some more come: waking it for each would cost
     #: the other threads more than writing it.
-    GATHER: Final = 0.005
+    GATHER: Final = 0.02
     REPORT_EVERY: Final = 10.0
 
     def __init__(self, fd: int, *, max_lines: int = 10_000, max_bytes: int = 16 << 20) -> None:

@@ -31,6 +31,7 @@ CheckFor: TypeAlias = Callable[[Path, bool], Check | None]
 """Finds the check for the string at a path; the flag says that it is one template and no text."""
 
 _Get: TypeAlias = Callable[[Chain], Any]
+"""Gives what is at a path, or _MISSING."""
 
 _MISSING: Final[Any] = object()
 
@@ -203,7 +204,7 @@ def _whole(reference: Reference) -> Render:
             missing.append(source)
         return None
 
-    return render
+    return _fast(reference.path, render)
 
 
 def _interpolation(pieces: list[str | Reference]) -> Render:
@@ -214,11 +215,15 @@ def _interpolation(pieces: list[str | Reference]) -> Render:
         texts = []
         for get, source in slots:
             value = get(data)
-            if value is _MISSING:
-                value = ""
-                if missing is not None:
-                    missing.append(source)
-            texts.append(value if type(value) is str else _bounded_text(value))
+            if type(value) is str:
+                texts.append(value)
+            elif value is not _MISSING:
+                texts.append(str(value) if type(value) is int else _bounded_json(value))
+            elif missing is not None:
+                texts.append("")
+                missing.append(source)
+            else:
+                texts.append("")
         if sum(map(len, texts)) > MAX_TEXT:
             raise _too_large()
         return form % tuple(texts)
@@ -226,11 +231,11 @@ def _interpolation(pieces: list[str | Reference]) -> Render:
     return render
 
 
-def _bounded_text(value: JSONValue) -> str:
+def _bounded_json(value: JSONValue) -> str:
     # Values share their parts: small in memory, one can be endless when it is written out.
     if isinstance(value, dict | list) and not is_small(value, MAX_TEXT):
         raise _too_large()
-    return to_text(value)
+    return to_json(value)
 
 
 def _too_large() -> OperationError:
@@ -257,11 +262,6 @@ def _dotted(at: Path) -> str:
 
 
 # --- text ---------------------------------------------------------------------------------------
-
-
-def to_text(value: JSONValue) -> str:
-    """A value inside a text: a string as it is, anything else as compact JSON."""
-    return value if isinstance(value, str) else to_json(value)
 
 
 def to_json(value: JSONValue) -> str:
@@ -306,7 +306,7 @@ def _getter(path: tuple[str, ...]) -> _Get:
     """What finds *path* in a chain; _MISSING where it leads nowhere."""
     steps = [(name, int(name) if _INDEX.fullmatch(name) else None) for name in path]
 
-    def walk(data: Chain) -> Any:
+    def walk(data: Chain, _: list[str] | None = None) -> Any:
         value = data.get(path[0], _MISSING)
         for name, index in steps[1:]:
             if type(value) is dict:
@@ -317,8 +317,7 @@ def _getter(path: tuple[str, ...]) -> _Get:
                 return _MISSING
         return value
 
-    names_only = all(index is None and name != "length" for name, index in steps[1:])
-    return _fast(path, walk) if names_only else walk
+    return _fast(path, walk)
 
 
 def _member(items: list[Any], name: str, index: int | None) -> Any:
@@ -327,33 +326,35 @@ def _member(items: list[Any], name: str, index: int | None) -> Any:
     return items[index] if index < len(items) else _MISSING
 
 
-def _fast(path: tuple[str, ...], walk: _Get) -> _Get:
+def _fast(path: tuple[str, ...], otherwise: Render) -> Render:
     """
-    Try plain subscripts first, which is right whenever nothing is missing.
+    Try plain subscripts before *otherwise*: right whenever all names lead through objects.
 
     The usual lengths are written out: the loop costs half as much again.
     """
     first, *rest = path
+    if any(_INDEX.fullmatch(name) or name == "length" for name in rest):
+        return otherwise
 
-    def two(data: Any) -> Any:
+    def two(data: Any, missing: list[str] | None = None) -> Any:
         try:
             return data[first][second]
         except (KeyError, TypeError):
-            return walk(data)
+            return otherwise(data, missing)
 
-    def three(data: Any) -> Any:
+    def three(data: Any, missing: list[str] | None = None) -> Any:
         try:
             return data[first][second][third]
         except (KeyError, TypeError):
-            return walk(data)
+            return otherwise(data, missing)
 
-    def many(data: Any) -> Any:
+    def many(data: Any, missing: list[str] | None = None) -> Any:
         try:
             value = data[first]
             for name in rest:
                 value = value[name]
         except (KeyError, TypeError):
-            return walk(data)
+            return otherwise(data, missing)
         return value
 
     match rest:

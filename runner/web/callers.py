@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy
 
 from runner.access import Role
 from runner.errors import Forbidden, InvalidCredentials, InvalidPayload, Unavailable
@@ -109,23 +108,18 @@ def accountability(
 ) -> Accountability:
     """Who caused what this request starts."""
     settings, headers = request.app[SETTINGS], request.headers
+    ip, agent, origin = request.remote or "", headers.get(hdrs.USER_AGENT), headers.get(hdrs.ORIGIN)
+    if settings.trusted_proxies:
+        # All lines of it: a proxy may add its own below the one that the caller wrote.
+        ip = settings.client_ip(ip, ", ".join(headers.getall("X-Forwarded-For", ())))
     return Accountability(
         user=user,
         role=None if role is None else role.id or role.name,
         admin=role is not None and role.admin,
-        ip=settings.client_ip(request.remote or "", _forwarded_for(headers)),
-        user_agent=_text(headers.get(hdrs.USER_AGENT)),
-        origin=_text(headers.get(hdrs.ORIGIN)),
+        ip=ip,
+        user_agent=None if agent is None else well_formed(agent),
+        origin=None if origin is None else well_formed(origin),
     )
-
-
-def _forwarded_for(headers: CIMultiDictProxy[str]) -> str:
-    """All of it: a proxy may add a line of its own below the one that the caller wrote."""
-    return ", ".join(headers.getall("X-Forwarded-For", ()))
-
-
-def _text(text: str | None) -> str | None:
-    return None if text is None else well_formed(text)
 
 
 # --- callers of a webhook -----------------------------------------------------------------------

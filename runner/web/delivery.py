@@ -45,12 +45,11 @@ async def read(request: web.Request, webhook: Webhook | None = None) -> Delivery
     `bodies.read` and `bodies.parse` do, InvalidQuery, and ContentTooLarge for too many cookies.
     """
     limits = request.app[SETTINGS].limits
-    found = credentials(request, "" if webhook is None else webhook.auth.header)
+    headers, found = _headers(request, "" if webhook is None else webhook.auth.header)
     if len(found) > MAX_CREDENTIALS:
         # Every record is searched for every one of them.
         raise ContentTooLarge("The request has too many cookies.")
     body = await bodies.read(request, (webhook and webhook.max_body) or limits.body)
-    headers = _headers(request)
     if found:
         _hide_credentials(headers, webhook)
     data = {
@@ -67,14 +66,7 @@ async def read(request: web.Request, webhook: Webhook | None = None) -> Delivery
 
 def credentials(request: web.Request, auth_header: str = "") -> tuple[str, ...]:
     """Values in *request* that prove somebody to be somebody."""
-    found: list[str] = []
-    for name, value in request.headers.items():
-        key = name.lower()
-        if is_sensitive(key) or key == auth_header:
-            found += _cookies(value) if key == "cookie" else _credential(value)
-    if request.query_string:
-        found += [value for name, value in request.query.items() if is_sensitive(name.lower())]
-    return tuple(filter(None, found))
+    return _headers(request, auth_header)[1]
 
 
 @lru_cache(maxsize=1024)
@@ -88,14 +80,23 @@ def _trace_id(traceparent: str | None) -> str | None:
     return None if match is None else match[1]
 
 
-def _headers(request: web.Request) -> JSONObject:
-    """Lower-case names; what is there twice is joined, as Node does."""
+def _headers(request: web.Request, auth_header: str) -> tuple[JSONObject, tuple[str, ...]]:
+    """
+    Headers as Node has them, and the credentials in them and in the query.
+
+    Names are in lower case; what is there twice is joined.
+    """
     headers: JSONObject = {}
+    found: list[str] = []
     for name, value in request.headers.items():
         key = name.lower()
         text = value if value.isascii() else well_formed(value)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
+        if is_sensitive(key) or key == auth_header:
+            found += _cookies(value) if key == "cookie" else _credential(value)
+    if request.query_string:
+        found += [value for name, value in request.query.items() if is_sensitive(name.lower())]
+    return headers, tuple(filter(None, found))
 
 
 def _hide_credentials(headers: JSONObject, webhook: Webhook | None) -> None:

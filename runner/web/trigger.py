@@ -37,7 +37,8 @@ from runner.web.keys import ENGINE, RECORDER, REGISTRY
 
 async def trigger(request: web.Request) -> web.StreamResponse:
     """Start the flow named by the rest of the path, and answer as its trigger says."""
-    generation, engine = request.app[REGISTRY].current, request.app[ENGINE]
+    app = request.app
+    generation, engine = app[REGISTRY].current, app[ENGINE]
     entry = generation.find(request.match_info["name"].rstrip("/"))
     try:
         if generation.number == 0:
