@@ -1,7 +1,6 @@
 """Keep the flows in step with the folder: watch → source → loader → registry.swap."""
 
 import asyncio
-import gc
 import hashlib
 import time
 from collections.abc import Mapping
@@ -238,8 +237,6 @@ class Reloader:
         self._applied = loaded
         self._attempts.swapped(before, after, time.monotonic() - began, message)
         self._say_who_is_not_there(after)
-        if not before.number:
-            gc.freeze()  # most of it stays: no collection needs to look at it again
 
     def _say_who_is_not_there(self, generation: Generation) -> None:
         """A mistyped `disable` leaves a flow running that somebody wanted to stop."""

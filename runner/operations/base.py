@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
+from runner import jsontext
+from runner.errors import OperationError
 from runner.model import Accountability, Handler
 from runner.template import Reference
 from runner.types import Chain, JSONObject, JSONValue
@@ -81,6 +83,14 @@ class OperationSpec:
             return self.prepare(options)
         assert self.handler is not None  # noqa: S101 - a spec has one or the other
         return Prepared(self.handler)
+
+
+def read_json(option: str, text: str) -> JSONValue:
+    """What the *text* of an *option* says as JSON. Raises OperationError when it is none."""
+    try:
+        return jsontext.parse(text)
+    except ValueError as error:
+        raise OperationError(f"option {option} is not JSON: {error}", code="INVALID_JSON") from None
 
 
 class OperationSet:

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from runner import jsontext
-from runner.errors import OperationError
-from runner.operations.base import OperationContext, OperationSpec
+from runner.operations.base import OperationContext, OperationSpec, read_json
 from runner.types import JSONObject, JSONValue
 
 #: So many elements at most run at the same time, however long the list is.
@@ -21,22 +19,15 @@ async def trigger(options: JSONObject, context: OperationContext) -> JSONValue:
     that run at the same time all get to their end before the first rejection, in the order of
     the list, rejects this operation.
     """
-    payload = _payload(options.get("payload"))
+    payload: JSONValue = options.get("payload")
+    if isinstance(payload, str):
+        payload = read_json("payload", payload)
     if not isinstance(payload, list):
         return await context.start(options["flow"], payload)
     results: list[JSONValue] = []
     for group in _groups(payload, options):
         results += await _run_group(options["flow"], group, len(results), context)
     return results
-
-
-def _payload(payload: JSONValue) -> JSONValue:
-    if not isinstance(payload, str):
-        return payload
-    try:
-        return jsontext.parse(payload)
-    except ValueError as error:
-        raise OperationError(f"option payload is not JSON: {error}", code="INVALID_JSON") from None
 
 
 def _groups(payload: list[JSONValue], options: JSONObject) -> Iterator[list[JSONValue]]:

@@ -59,26 +59,30 @@ def query(text: str) -> JSONObject:
         raise InvalidQuery(f"Invalid query. It has more than {_MAX_PARTS} parameters.")
     # Lazy: most webhooks have no query, and loading it takes a twentieth of the start.
     import qs_codec  # noqa: PLC0415
+    from qs_codec.models.overflow_dict import OverflowDict  # noqa: PLC0415
 
     # Directus' rules: ten brackets deep; an index above 20 is a key.
     options = qs_codec.DecodeOptions(depth=10, list_limit=21, parameter_limit=_MAX_PARTS)
     try:
-        decoded: JSONObject = _plain(qs_codec.decode(text, options))
+        decoded: JSONObject = _plain(qs_codec.decode(text, options), OverflowDict)
     except (ValueError, IndexError) as error:
         raise InvalidQuery(f"Invalid query. {error}.") from None
     return decoded
 
 
-def _plain(value: Any) -> Any:
-    """*value* with lists of any length, and without the members that Directus drops."""
-    from qs_codec.models.overflow_dict import OverflowDict  # noqa: PLC0415
+def _plain(value: Any, long_list: type[Any]) -> Any:
+    """
+    *value* without the members that Directus drops.
 
+    A *long_list* is a list that is longer than indices may be high.
+    """
     if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, OverflowDict):  # a list that is longer than indices may be high
-        return [_plain(each) for each in value.values()]
+        return [_plain(each, long_list) for each in value]
+    if isinstance(value, long_list):
+        return [_plain(each, long_list) for each in value.values()]
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items() if name not in _PROTOTYPE}
+        kept = (each for each in value.items() if each[0] not in _PROTOTYPE)
+        return {name: _plain(each, long_list) for name, each in kept}
     return value
 
 
