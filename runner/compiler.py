@@ -187,6 +187,10 @@ class _Compilation:
         prepared = Prepared(_never) if spec is None else self._prepared(spec, options, at)
         for reference in (*compiled.references, *prepared.references):
             self._check_reference(reference, at)
+        for each in prepared.warnings:
+            where = (*at, *each.at)
+            warning = Severity.WARNING
+            self.issue(each.code, each.message, where, hint=each.hint, severity=warning)
         if data["type"] == "trigger" and not template.has_template(options["flow"]):
             self.calls.append(((*at, "flow"), options["flow"]))
         return Operation(

@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from runner.datachain import Secrets
 from runner.engine import Engine
@@ -10,10 +13,12 @@ from runner.errors import RunnerError
 from runner.execution import Shared
 from runner.lastgood import LastGood
 from runner.loader import Loader
+from runner.model import Generation
 from runner.operations import BUILTIN
 from runner.records import Recorder
 from runner.registry import Registry
 from runner.reload import Reloader
+from runner.resources import Resources
 from runner.settings import Settings
 from runner.web.app import build
 from runner.web.server import listening
@@ -30,15 +35,20 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     second one ends the process at once. Raises SettingsError when the address is taken, and
     RunnerError when a part fails that should never end.
     """
-    registry, engine = Registry(), make_engine(settings, recorder)
+    registry, resources = Registry(), Resources()
+    engine = make_engine(settings, recorder, resources)
     reloader = _reloader(settings, registry, recorder)
     app = build(settings, registry, engine, reloader, recorder)
     stop = _on_signals(reloader)
     try:
-        async with listening(app, settings.listen) as address, asyncio.TaskGroup() as tasks:
+        async with (
+            listening(app, settings.listen) as address,
+            opened(resources, registry, replace(settings, listen=address)),
+            asyncio.TaskGroup() as tasks,
+        ):
             watching = tasks.create_task(reloader.watch(), name="watch")
             flushing = tasks.create_task(_flush(recorder), name="flush")
-            _announce(address, settings, recorder)
+            _announce(address.url, settings, recorder)
             await stop.wait()
             recorder.emit("daemon.draining", message="stopping: nothing new starts")
             watching.cancel()
@@ -71,17 +81,38 @@ def _first(error: Exception) -> Exception:
     return error
 
 
-def make_engine(settings: Settings, recorder: Recorder) -> Engine:
-    """The engine that *settings* ask for."""
+def make_engine(settings: Settings, recorder: Recorder, resources: Resources) -> Engine:
+    """The engine that *settings* ask for; its executions need *resources* open."""
     limits = settings.limits
     shared = Shared(
         recorder=recorder,
         env=dict(settings.env),  # a JSON value of the data chain
         secrets=Secrets(settings.secrets.get),
+        resources=resources,
         max_depth=limits.depth,
         max_fanout=limits.fanout,
     )
     return Engine(shared, max_running=limits.executions, max_queued=limits.queue)
+
+
+@asynccontextmanager
+async def opened(
+    resources: Resources, registry: Registry, settings: Settings
+) -> AsyncIterator[None]:
+    """Open all that operations may need, and keep ready what the flows in place do need."""
+
+    def warm(before: Generation, now: Generation) -> None:
+        old = {entry.flow for entry in before.entries.values()}
+        new = (entry.flow for entry in now.entries.values() if entry.flow not in old)
+        types = {each.type for flow in new if flow for each in flow.operations.values()}
+        resources.warm(BUILTIN.resources(types))
+
+    async with resources.opened(BUILTIN.resources(BUILTIN), settings):
+        detach = registry.subscribe(warm)
+        try:
+            yield
+        finally:
+            detach()
 
 
 def _reloader(settings: Settings, registry: Registry, recorder: Recorder) -> Reloader:

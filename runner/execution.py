@@ -26,6 +26,7 @@ from runner.model import (
 )
 from runner.operations.base import ExecutionRef
 from runner.records import Fields, Recorder
+from runner.resources import Resources
 from runner.types import Chain, JSONObject, JSONValue
 
 #: After so many operations without a pause, others get a turn of the loop.
@@ -66,6 +67,8 @@ class Shared:
     env: Mapping[str, str]
     #: `$secrets`.
     secrets: datachain.Secrets
+    #: What operations share: connections, worker processes.
+    resources: Resources = field(default_factory=Resources)
     #: How many flows may stand in each other, the first one included.
     max_depth: int = 16
     #: How many executions one execution may cause, children of children included.
@@ -93,11 +96,12 @@ class Execution:
 
     __slots__ = (
         "_attempt", "_cancelled", "_chain", "_depth", "_family", "_missing", "_operation",
-        "_options", "_record", "_shared", "_task", "_tracked", "flow", "id", "start_of",
+        "_options", "_record", "_shared", "_task", "_tracked", "flow", "id", "start_of", "trace_id",
     )  # fmt: skip
 
     def __init__(self, start: Start, shared: Shared, parent: "Execution | None" = None) -> None:
         self.id = random_id()
+        self.trace_id = start.trace_id or self.id.replace("-", "")
         self.flow = start.flow
         self.start_of = start
         self._shared = shared
@@ -126,7 +130,7 @@ class Execution:
             "generation": start.generation.number,
             "execution_id": self.id,
             "trigger": start.flow.trigger.kind,
-            "trace_id": start.trace_id or self.id.replace("-", ""),
+            "trace_id": self.trace_id,
         }
         if parent is not None:
             fields["parent_id"] = parent.id
@@ -314,7 +318,13 @@ class Execution:
     @property
     def execution(self) -> ExecutionRef:
         """Which try of which operation runs."""
-        return ExecutionRef(self.id, self._operation, self._attempt)
+        timeout = self.flow.operations[self._operation].timeout
+        return ExecutionRef(self.id, self._operation, self._attempt, self.trace_id, timeout)
+
+    @property
+    def resources(self) -> Resources:
+        """What operations share."""
+        return self._shared.resources
 
     def log(self, severity: str, message: str) -> None:
         """Write a `log.message` record of the operation that runs."""
@@ -369,7 +379,7 @@ class Execution:
             trigger_data=payload,
             accountability=self.start_of.accountability,
             credentials=self.start_of.credentials,
-            trace_id=self.start_of.trace_id or self.id.replace("-", ""),
+            trace_id=self.trace_id,
         )
         return Execution(start, self._shared, parent=self)
 

@@ -82,6 +82,12 @@ class Listen(NamedTuple):
     host: str
     port: int
 
+    @property
+    def url(self) -> str:
+        """The address as people write it: `http://127.0.0.1:8055`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

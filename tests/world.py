@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +21,8 @@ from runner.operations.base import ExecutionRef
 from runner.records import Record, Recorder
 from runner.redact import Redactor
 from runner.registry import Registry
+from runner.resources import Resources
+from runner.settings import Settings
 from runner.source import Snapshot
 from runner.types import Check, JSONObject, JSONValue
 
@@ -119,12 +122,15 @@ class World:
         self.redactor = Redactor()
         self.recorder = Recorder(self.redactor, self.kept)
         self.registry = Registry()
+        self.operations = operations
+        self.resources = Resources()
         self.loader = Loader(operations, None)
         self._secrets = dict(secrets or {})
         shared = Shared(
             recorder=self.recorder,
             env=env or {},
             secrets=Secrets(self._secret),
+            resources=self.resources,
             max_depth=max_depth,
             max_fanout=max_fanout,
         )
@@ -133,6 +139,10 @@ class World:
     def _secret(self, name: str) -> str:
         self.redactor.learn(self._secrets[name])
         return self._secrets[name]
+
+    def opened(self, settings: Settings) -> AbstractAsyncContextManager[None]:
+        """Open, for the block, what operations need beside their options."""
+        return self.resources.opened(self.operations.resources(self.operations), settings)
 
     async def load(self, **files: str) -> Loaded:
         """Put flows in place; names are keys, `__` stands for `/`."""

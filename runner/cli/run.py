@@ -18,6 +18,7 @@ from runner.operations import BUILTIN
 from runner.records import Recorder
 from runner.redact import Redactor
 from runner.registry import Registry
+from runner.resources import Resources
 from runner.settings import Settings
 from runner.types import JSONObject, JSONValue
 
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _run(
     arguments: argparse.Namespace, settings: Settings, recorder: Recorder, data: JSONValue
 ) -> Result:
-    registry = Registry()
+    registry, resources = Registry(), Resources()
     generation = registry.swap(
         await Loader(BUILTIN, settings).load(source.snapshot(settings.flows))
     )
@@ -88,12 +89,13 @@ async def _run(
         for issue in entry.issues:
             print(replace(issue, path=(settings.flows / issue.path).as_posix()), file=sys.stderr)
         raise RunnerError(f"the flow {entry.key!r} has issues and cannot run")
-    engine = daemon.make_engine(settings, recorder)
+    engine = daemon.make_engine(settings, recorder, resources)
     trigger_data = data
     if isinstance(entry.flow.trigger, Webhook | Manual):
         trigger_data = _request(arguments, entry, data)
     start = Start(flow=entry.flow, generation=generation, trigger_data=trigger_data)
-    return await engine.result(await engine.start(start))
+    async with resources.opened(BUILTIN.resources(BUILTIN), settings):
+        return await engine.result(await engine.start(start))
 
 
 def _find(generation: Generation, name: str, folder: Path) -> Entry:

@@ -1,14 +1,15 @@
 """What an operation type is, and all that a running operation may touch."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from runner import jsontext
 from runner.errors import OperationError
 from runner.model import Accountability, Handler
+from runner.resources import Resource, Resources
 from runner.template import Reference
-from runner.types import Chain, JSONObject, JSONValue
+from runner.types import Chain, JSONObject, JSONValue, Path
 
 
 class ExecutionRef(NamedTuple):
@@ -18,6 +19,15 @@ class ExecutionRef(NamedTuple):
     operation: str
     #: 1 for the first try.
     attempt: int
+    #: W3C trace id, 32 hex digits: that of the caller where it sent one.
+    trace_id: str
+    #: Seconds that this try may take, where the flow says so.
+    timeout: float | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every try of this operation in this execution, and for nothing else."""
+        return f"{self.id}/{self.operation}"
 
 
 class OperationContext(Protocol):
@@ -39,6 +49,10 @@ class OperationContext(Protocol):
     def execution(self) -> ExecutionRef:
         """This try of this operation."""
 
+    @property
+    def resources(self) -> Resources:
+        """What the operation's type declares in `OperationSpec.resources`, open."""
+
     def log(self, severity: str, message: str) -> None:
         """Write a `log.message` record of this operation."""
 
@@ -51,12 +65,24 @@ class OperationContext(Protocol):
         """
 
 
+class Warning(NamedTuple):
+    """What an author should know of options that are no mistake."""
+
+    #: Stable, kebab-case, like that of an issue.
+    code: str
+    message: str
+    #: Path inside the options.
+    at: Path
+    hint: str | None = None
+
+
 class Prepared(NamedTuple):
     """A handler for particular options, and what can be known of them before they run."""
 
     handler: Handler
     #: Values of the data chain that the options name without braces.
     references: tuple[Reference, ...] = ()
+    warnings: tuple[Warning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +98,8 @@ class OperationSpec:
     prepare: Callable[[JSONObject], Prepared] | None = None
     #: No effect outside the chain: never journaled, never retried, no timeout armed.
     pure: bool = False
+    #: What it needs open: `context.resources[…]`.
+    resources: tuple[Resource[Any], ...] = ()
 
     def prepared(self, options: JSONObject) -> Prepared:
         """
@@ -105,6 +133,10 @@ class OperationSet:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._specs)
+
+    def resources(self, types: Iterable[str]) -> Iterator[Resource[Any]]:
+        """What operations of these *types* need open."""
+        return (each for type_ in types for each in self._specs[type_].resources)
 
     def with_(self, *specs: OperationSpec) -> Self:
         """A set that has these types too, in place of those of the same name."""

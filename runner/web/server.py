@@ -41,9 +41,9 @@ _BACKLOG: Final = 1024
 
 
 @asynccontextmanager
-async def listening(app: web.Application, listen: Listen) -> AsyncIterator[str]:
+async def listening(app: web.Application, listen: Listen) -> AsyncIterator[Listen]:
     """
-    Serve *app* until the block ends, and give its address as a URL.
+    Serve *app* until the block ends, and give where that is.
 
     Port 0 is any that is free. Raises SettingsError when the address cannot be had.
     """
@@ -52,7 +52,7 @@ async def listening(app: web.Application, listen: Listen) -> AsyncIterator[str]:
     server: asyncio.Server | None = None
     try:
         server = await _bind(runner, listen)
-        yield _url(Listen(listen.host, server.sockets[0].getsockname()[1]))
+        yield Listen(listen.host, server.sockets[0].getsockname()[1])
     finally:
         if server is not None:
             server.close()
@@ -71,14 +71,9 @@ async def _bind(runner: web.AppRunner, listen: Listen) -> asyncio.Server:
         return await loop.create_server(connection, *listen, backlog=_BACKLOG, reuse_address=True)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {_url(listen)}: {error.strerror or error};"
+            f"cannot listen on {listen.url}: {error.strerror or error};"
             " choose another address with --listen HOST:PORT"
         ) from None
-
-
-def _url(listen: Listen) -> str:
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return f"http://{host}:{listen.port}"
 
 
 _OPTIONS: Final[Mapping[str, Any]] = {

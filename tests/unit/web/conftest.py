@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ from runner.operations import BUILTIN
 from runner.records import Record, Recorder
 from runner.redact import Redactor
 from runner.registry import Registry
+from runner.resources import Resources
 from runner.source import Snapshot
 from runner.types import JSONObject
 from runner.web import server
@@ -130,8 +132,12 @@ class Service:
         self.registry = Registry()
         self.folder = Folder(self.registry)
         limits = made.limits
+        self.resources = Resources()
         shared = Shared(
-            recorder=self.recorder, env=dict(made.env), secrets=Secrets(made.secrets.get)
+            recorder=self.recorder,
+            env=dict(made.env),
+            secrets=Secrets(made.secrets.get),
+            resources=self.resources,
         )
         self.engine = Engine(shared, max_running=limits.executions, max_queued=limits.queue)
         self.loader = Loader(BUILTIN, made)
@@ -219,9 +225,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             )
             service = Service(made, redactor)
             await service.load(**flows)
-            service.url = await stack.enter_async_context(
-                server.listening(service.app, made.listen)
+            listening = server.listening(service.app, made.listen)
+            address = await stack.enter_async_context(listening)
+            service.url = address.url
+            resources = service.resources.opened(
+                BUILTIN.resources(BUILTIN), replace(made, listen=address)
             )
+            await stack.enter_async_context(resources)
             service.session = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             )
