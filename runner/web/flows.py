@@ -4,7 +4,7 @@ from aiohttp import web
 
 from runner.errors import FlowNotFound, MethodNotAllowed
 from runner.history import Created
-from runner.model import Entry
+from runner.model import Entry, Flow
 from runner.types import JSONObject
 from runner.web import answers
 from runner.web.callers import identify
@@ -56,7 +56,10 @@ def _show(entry: Entry, created: Created | None, fields: list[str]) -> JSONObjec
         return usual
     known = {**usual, **_extra(entry, created)}
     shown = dict(usual) if "*" in fields else {}
-    return shown | {name: known[name] for name in fields if name in known}
+    shown |= {name: known[name] for name in fields if name in known}
+    if "operations.*" in fields and entry.flow is not None:
+        shown["operations"] = _operations(entry.flow)
+    return shown
 
 
 def _directus(entry: Entry, created: Created | None) -> JSONObject:
@@ -79,6 +82,26 @@ def _directus(entry: Entry, created: Created | None) -> JSONObject:
         "user_created": (flow and flow.user_created) or (created and created.user),
         "operations": [operation.id for operation in operations],
     }
+
+
+def _operations(flow: Flow) -> list[JSONObject]:
+    """The members that rows of Directus' table of operations have."""
+    ids = {key: operation.id for key, operation in flow.operations.items()}
+    return [
+        {
+            "id": each.id,
+            "name": each.name,
+            "key": each.key,
+            "type": each.type,
+            "position_x": each.position and each.position[0],
+            "position_y": each.position and each.position[1],
+            "options": each.definition,
+            "resolve": each.resolve and ids[each.resolve],
+            "reject": each.reject and ids[each.reject],
+            "flow": flow.id,
+        }
+        for each in flow.operations.values()
+    ]
 
 
 def _extra(entry: Entry, created: Created | None) -> JSONObject:

@@ -142,6 +142,19 @@ async def test_flows_are_listed_as_directus_does(serve: Serve) -> None:
     assert {row["status"] for row in rows.values()} == {"active", "inactive"}
 
 
+TWO = """
+name: Two
+trigger: webhook
+options: {method: GET, auth: none}
+operations:
+  - key: first
+    type: transform
+    options: {json: {a: "{{ $last }}"}}
+    position: [19, 1]
+    reject: [{key: second, type: log, options: {message: no}}]
+"""
+
+
 async def test_fields_choose_what_is_shown(serve: Serve) -> None:
     """`fields=a,b` shows these; `*` stands for the usual ones; unknown ones are left out."""
     service = await serve(broken=BROKEN)
@@ -152,6 +165,21 @@ async def test_fields_choose_what_is_shown(serve: Serve) -> None:
     assert some == {"key": "broken", "state": "invalid"}
     assert more["issues"][0]["path"] == "broken.yaml"
     assert more["name"] == "Broken"
+
+
+async def test_operations_are_shown_whole_for_those_who_ask(serve: Serve) -> None:
+    """`operations.*` gives what rows of Directus' table have, with ids where the file has keys."""
+    service = await serve(two=TWO)
+
+    (first, second) = (await service.get("/flows/two?fields=operations.*")).json["data"][
+        "operations"
+    ]
+
+    assert (first["key"], first["type"], first["name"]) == ("first", "transform", None)
+    assert (first["position_x"], first["position_y"]) == (19, 1)
+    assert first["options"] == {"json": {"a": "{{ $last }}"}}
+    assert (first["resolve"], first["reject"]) == (None, second["id"])
+    assert (second["position_x"], second["flow"]) == (None, first["flow"])
 
 
 async def test_who_created_a_flow_is_shown_where_it_is_known(serve: Serve) -> None:
