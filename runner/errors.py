@@ -127,6 +127,10 @@ class InvalidCredentials(RunnerError):
         self.reason = reason
 
 
+class UnknownToken(InvalidCredentials):
+    """Invalid user credentials."""
+
+
 class Forbidden(RunnerError):
     """
     You don't have permission to access this.
@@ -188,6 +192,21 @@ class UnsupportedMediaType(RunnerError):
 
     code = "UNSUPPORTED_MEDIA_TYPE"
     status = 415
+
+
+class RequestsExceeded(RunnerError):
+    """
+    Too many requests; try again later.
+
+    *retry_after* is in seconds.
+    """
+
+    code = "REQUESTS_EXCEEDED"
+    status = 429
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(RunnerError):

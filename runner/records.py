@@ -51,6 +51,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         "generation.refused": Event("ERROR", "a generation of flows was refused", ("data",)),
         "flow.invalid": Event("ERROR", "the file of a flow has an issue", ("flow", "data")),
         "trigger.attached": Event("INFO", "a trigger is attached", ("flow", "trigger")),
+        "caller.refused": Event("WARNING", "a token is nobody's", ("error", "data")),
         "trigger.refused": Event("WARNING", "a delivery did not start a flow", ("error",)),
         "execution.started": Event("INFO", "an execution has started", _EXECUTION),
         "execution.finished": Event(
@@ -70,7 +71,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
 )
 """Every event there is; `schemas/log-record.schema.json` says the same to other programs."""
 
-LIMITED: Final = frozenset({"log.message", "trigger.refused"})
+LIMITED: Final = frozenset({"log.message", "caller.refused", "trigger.refused"})
 """Events that somebody else decides the number of."""
 
 _UNKNOWN: Final = Event("INFO", "something happened")

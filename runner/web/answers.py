@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from runner import jsontext
-from runner.errors import InvalidCredentials, MethodNotAllowed, RunnerError, Unavailable
+from runner.errors import (
+    InvalidCredentials,
+    MethodNotAllowed,
+    RequestsExceeded,
+    RunnerError,
+    Unavailable,
+)
 from runner.types import JSONObject, JSONValue
 
 _HEADERS = {
@@ -33,7 +39,7 @@ def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.
     match error:
         case MethodNotAllowed():
             more[hdrs.ALLOW] = ", ".join(error.allowed)
-        case Unavailable():
+        case Unavailable() | RequestsExceeded():
             more[hdrs.RETRY_AFTER] = str(error.retry_after)
         case InvalidCredentials():
             more[hdrs.WWW_AUTHENTICATE] = "Bearer"

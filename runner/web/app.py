@@ -5,12 +5,18 @@ from functools import wraps
 from aiohttp import web
 
 from runner.engine import Engine
-from runner.errors import RunnerError
+from runner.errors import RequestsExceeded, RunnerError, UnknownToken
 from runner.records import Recorder
 from runner.registry import Registry
 from runner.settings import Settings
-from runner.web import answers, executions, flows, health, source, trigger
+from runner.web import answers, callers, delivery, executions, flows, health, source, trigger
+from runner.web.brake import Brake
 from runner.web.keys import ENGINE, RECORDER, REGISTRY, SETTINGS, SOURCE, Handler, Source
+
+#: Where webhooks and manual flows are started.
+_DELIVERIES = "/flows/trigger/"
+
+BRAKE: web.AppKey[Brake] = web.AppKey("brake", Brake)
 
 
 def build(
@@ -23,6 +29,7 @@ def build(
     app[ENGINE] = engine
     app[SOURCE] = source_
     app[RECORDER] = recorder
+    app[BRAKE] = Brake()
     for method, path, handler in _ROUTES:
         app.router.add_route(method, path, _answering(handler))
     return app
@@ -62,6 +69,8 @@ def _answering(handler: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
+        except UnknownToken as error:
+            return await _slowly(request, error)
         except RunnerError as error:
             return answers.refuse(error)
         except web.HTTPException:
@@ -77,3 +86,20 @@ def _answering(handler: Handler) -> Handler:
             return answers.refuse(RunnerError())
 
     return answer
+
+
+async def _slowly(request: web.Request, error: UnknownToken) -> web.Response:
+    """Answer a wrong token: who tries many of them has to wait."""
+    ip = callers.accountability(request).ip or ""
+    if not request.path.startswith(_DELIVERIES):  # which are recorded with their flow
+        request.app[RECORDER].emit(
+            "caller.refused",
+            error={"name": type(error).__name__, "message": error.reason, "code": error.code},
+            data={"method": request.method, "path": request.path, "ip": ip},
+            credentials=delivery.credentials(request),
+        )
+    try:
+        await request.app[BRAKE].hold(ip)
+    except RequestsExceeded as exceeded:
+        return answers.refuse(exceeded)
+    return answers.refuse(error)

@@ -8,7 +8,13 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from runner.access import Role
-from runner.errors import Forbidden, InvalidCredentials, InvalidPayload, Unavailable
+from runner.errors import (
+    Forbidden,
+    InvalidCredentials,
+    InvalidPayload,
+    Unavailable,
+    UnknownToken,
+)
 from runner.fit import well_formed
 from runner.model import Accountability, Auth
 from runner.secrets import SecretMissing
@@ -72,14 +78,14 @@ def identify(request: web.Request) -> Caller:
     """
     The caller that the request's token names, or the public.
 
-    Raises InvalidCredentials for a token that nobody has, and InvalidPayload for two tokens.
+    Raises UnknownToken for one that nobody has, and InvalidPayload for two tokens.
     """
     settings = request.app[SETTINGS]
     token = _token(request)
     if token is not None:
         caller = settings.caller(token)
         if caller is None:
-            raise InvalidCredentials("no token of the settings is the one that was sent")
+            raise UnknownToken("no token of the settings is the one that was sent")
         user, role = caller.user, caller.role
         return Caller(accountability(request, user, role), role, known=True)
     if is_local(request, settings):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import fit
-from runner.records import EVENTS, LIMITED, MIN_LINE, Fields, Record, Recorder
+from runner.records import EVENTS, MIN_LINE, Fields, Record, Recorder
 from runner.redact import PLACEHOLDER, Redactor
 from runner.types import JSONObject
 from tests.records import SCHEMA, Kept, check_record, texts
@@ -610,7 +610,7 @@ def test_flows_and_events_are_limited_each_by_itself(
     emit: Callable[..., None], recorder: Recorder, kept: Kept
 ) -> None:
     """One noisy flow takes nothing from another."""
-    for event in sorted(LIMITED):
+    for event in ("log.message", "trigger.refused"):
         for flow in ("a", "b"):
             emit(event, flow, 201)
     recorder.flush()

@@ -1,5 +1,7 @@
 """Who calls, and what they may do."""
 
+import asyncio
+
 import pytest
 
 from tests.unit.web.conftest import ECHO, NO_TOKENS, TOKENS, Answer, Serve, Service
@@ -49,6 +51,33 @@ async def test_a_wrong_token_is_refused_on_a_public_webhook_too(serve: Serve) ->
 
     assert (answer.status, answer.code) == (401, "INVALID_CREDENTIALS")
     assert "token" in service.said("trigger.refused")[0]["error"]["message"]
+
+
+async def test_a_wrong_token_is_recorded_and_never_shown(serve: Serve) -> None:
+    """Whoever runs this sees that somebody tries tokens, and from where; not which."""
+    service = await serve(TOKENS)
+
+    await service.get("/flows?access_token=a-guessed-token")
+
+    (record,) = service.said("caller.refused")
+    assert record["error"]["code"] == "INVALID_CREDENTIALS"
+    assert record["data"] == {"method": "GET", "path": "/flows", "ip": "127.0.0.1"}
+    assert b"a-guessed-token" not in b"".join(service.kept.lines)
+
+
+async def test_who_tries_many_tokens_is_slowed_down(serve: Serve) -> None:
+    """In the end with 429 and a time to come again; who has a token notices nothing."""
+    service = await serve(TOKENS)
+
+    guesses = (service.get("/flows", headers=bearer(f"guess-{n}")) for n in range(100))
+    answers = await asyncio.gather(*guesses)
+    known = await service.get("/flows", headers=bearer("the-reader-token"))
+
+    assert {answer.status for answer in answers} == {401, 429}
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert refused.code == "REQUESTS_EXCEEDED"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert known.status == 200
 
 
 @pytest.mark.parametrize(
