@@ -1,6 +1,7 @@
 """The door through which everything that begins a flow goes."""
 
 import asyncio
+import time
 from collections import deque
 from typing import NamedTuple
 
@@ -19,6 +20,15 @@ class Seen(NamedTuple):
     flow: str
     #: `queued`, `running`, or how it ended.
     status: str
+
+
+class Ended(NamedTuple):
+    """What can be said of the last execution of a flow."""
+
+    id: str
+    status: Status
+    #: Seconds since 1970.
+    at: float
 
 
 class Engine:
@@ -41,6 +51,8 @@ class Engine:
         #: Detached executions by id: those that wait or run, and the last that ended.
         self._under_way: dict[str, Seen] = {}
         self._ended: dict[str, Seen] = {}
+        #: By id of the flow.
+        self._last: dict[str, Ended] = {}
         self._draining = False
         #: Made by `drain`: set when nothing runs any more.
         self._idle: asyncio.Event | None = None
@@ -96,6 +108,10 @@ class Engine:
         """A detached execution that waits or runs, or is among the last that ended."""
         return self._under_way.get(id_) or self._ended.get(id_)
 
+    def last(self, flow: str) -> Ended | None:
+        """The execution of the flow with this id that ended last, while the process lives."""
+        return self._last.get(flow)
+
     async def result(self, execution: Execution) -> Result:
         """Run an execution that is not detached, in the caller's own task."""
         status = Status.CANCELLED
@@ -131,6 +147,7 @@ class Engine:
     def _leave(self, execution: Execution, status: Status) -> None:
         self._running.discard(execution)
         flow = execution.flow
+        self._last[flow.id] = Ended(execution.id, status, time.time())
         if execution.start_of.detached:
             del self._under_way[execution.id]
             self._ended[execution.id] = Seen(execution.id, flow.key, status)

@@ -4,6 +4,7 @@ The first line of a docstring is the message when none is given. ``code`` and ``
 an HTTP caller sees; the codes are Directus' own where Directus has one.
 """
 
+from types import EllipsisType
 from typing import Any, ClassVar
 
 from runner.types import JSONObject, JSONValue, Path
@@ -74,7 +75,7 @@ class OperationError(RunnerError):
         *,
         code: str | None = None,
         status: int | None = None,
-        data: JSONValue = None,
+        data: JSONValue | EllipsisType = ...,
         name: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -85,7 +86,7 @@ class OperationError(RunnerError):
 
     def as_data(self) -> JSONValue:
         """What the data chain gets: never a stack."""
-        if self.data is not None:
+        if not isinstance(self.data, EllipsisType):
             return self.data
         data: JSONObject = {"name": self.name, "message": self.message}
         if self.own_code is not None:

@@ -409,7 +409,8 @@ def summary(value: JSONValue) -> JSONObject:
 def brief(value: JSONValue) -> JSONObject:
     """`error` of a record: name, message and, where known, code."""
     known = summary(value)
-    return {key: str(known[key]) for key in ("name", "message", "code") if known.get(key)}
+    code = {"code": str(known["code"])} if known.get("code") else {}
+    return {"name": str(known["name"]), "message": str(known["message"]), **code}
 
 
 # --- small things -------------------------------------------------------------------------------

@@ -87,9 +87,10 @@ class History:
         self._known = _NOTHING
         self._ill = False
 
-    def created(self, path: str) -> Created | None:
-        """Who created the file at *path*, relative to the flows folder; None: not known."""
-        return self._known.files.get(path)
+    @property
+    def created(self) -> Mapping[str, Created]:
+        """Who created the flow files, and when, by path; another mapping after each refresh."""
+        return self._known.files
 
     async def refresh(self, revision: str) -> str | None:
         """

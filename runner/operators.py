@@ -65,10 +65,11 @@ class Operator:
 _NUMERIC = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _LONGEST_NUMBER = 400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
-def _number(value: JSONValue) -> int | float | None:
-    """A number, or a text that looks like one."""
+def as_number(value: JSONValue) -> int | float | None:
+    """A number, or a text that looks like one; None for all else, and for true and false."""
     if isinstance(value, int | float):
         return None if isinstance(value, bool) else value
     if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
@@ -81,28 +82,29 @@ def _number(value: JSONValue) -> int | float | None:
         return float(value)
 
 
-def _date(value: JSONValue) -> datetime | None:
-    """An ISO 8601 date; without a zone it is UTC."""
+def as_date(value: JSONValue) -> datetime | None:
+    """The UTC time that an ISO 8601 text means, without a zone it is UTC; None for all else."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment is None or moment.tzinfo is None:
-            return moment and moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
+        if moment is None or moment.tzinfo is UTC:
+            return moment
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
 
 
 def _moment(value: JSONValue) -> int | float | None:
     """Milliseconds since 1970: a number of them, or a date."""
-    number = _number(value)
+    number = as_number(value)
     if number is not None:
         return number
-    date = _date(value)
-    return None if date is None else _milliseconds(date)
+    date = as_date(value)
+    return None if date is None else milliseconds(date)
 
 
-def _milliseconds(moment: datetime) -> float:
-    return (moment - _EPOCH) / timedelta(milliseconds=1)
+def milliseconds(moment: datetime) -> float:
+    """Since 1970, of a time with a zone."""
+    return (moment - _EPOCH) / _MILLISECOND
 
 
 def iso(moment: datetime) -> str:
@@ -145,7 +147,7 @@ def _equal(operand: JSONValue) -> list[JSONValue]:
     """The values that count as *operand*: a number and its text are the same."""
     if isinstance(operand, list):
         raise RuleError("takes one value", hint="use _in for one of several")
-    number = _number(operand)
+    number = as_number(operand)
     if number is None:
         return [operand]
     return [number, operand if isinstance(operand, str) else show(number).removesuffix(".0")]
@@ -235,14 +237,14 @@ class _Bound(NamedTuple):
 
 def _bound(operand: JSONValue) -> _Bound:
     """A number (null is 0), or else a date, against which numbers are milliseconds since 1970."""
-    number = 0 if operand is None or operand == "" else _number(operand)
+    number = 0 if operand is None or operand == "" else as_number(operand)
     if number is not None:
-        return _Bound(number, _number, number)
-    date = _date(operand)
+        return _Bound(number, as_number, number)
+    date = as_date(operand)
     if date is None:
         hint = "write a date as 2024-12-31 or 2024-12-31T23:59:59Z"
         raise RuleError("takes a number or a date", hint=hint)
-    return _Bound(_milliseconds(date), _moment, iso(date))
+    return _Bound(milliseconds(date), _moment, iso(date))
 
 
 def _range(operand: JSONValue) -> tuple[_Bound, _Bound]:
@@ -318,7 +320,10 @@ def _text_operators(
             if found is None:
                 return False
             sought = fold(operand)
-            return any(holds(fold(each), sought) for each in found) is wanted
+            for each in found:
+                if holds(fold(each), sought):
+                    return wanted
+            return not wanted
 
         def told(operand: str, value: Any) -> Told:
             phrase = f"must {verb}" if wanted else f"must not {verb}"
@@ -402,7 +407,7 @@ OPERATORS: Final[Mapping[str, Operator]] = {
 
 
 def _of_date(part: Callable[[datetime], int]) -> Callable[[JSONValue], int | None]:
-    return lambda value: None if (moment := _date(value)) is None else part(moment)
+    return lambda value: None if (moment := as_date(value)) is None else part(moment)
 
 
 def _week(moment: datetime) -> int:

@@ -121,9 +121,10 @@ class Reloader:
         """Have a look soon, as after an event."""
         self._watcher.poke()
 
-    def created(self, path: str) -> Created | None:
-        """Who created the flow file at *path*, and when, as far as that is known by now."""
-        return self._history.created(path)
+    @property
+    def created(self) -> Mapping[str, Created]:
+        """Who created the flow files, and when, by path, as far as that is known by now."""
+        return self._history.created
 
     def status(self) -> JSONObject:
         """What is in place, from where, since when, and what was last tried."""

@@ -166,9 +166,9 @@ class _Compiler:
         if isinstance(value, list):
             parts = [self.dynamic(each, (*at, i)) for i, each in enumerate(value)]
             return _list(value, parts) if any(parts) else None
-        variable = _variable(value) if isinstance(value, str) else None
-        if variable is not None:
-            return variable
+        get = variable(value) if isinstance(value, str) else None
+        if get is not None:
+            return get
         render = self.operand(value, at)
         return None if render is None else lambda data, now: render(data)
 
@@ -345,8 +345,9 @@ def _required(subject: Any, path: _Names) -> JSONObject:
 
 # --- variables: $NOW, $CURRENT_USER, … ----------------------------------------------------------
 
+#: Possessive, so that a megabyte of blanks is looked at once.
 _NOW = re.compile(
-    r"\$NOW(?:\(\s*(?P<amount>[+-]?\s*[0-9]+(?:\.[0-9]+)?)?\s*(?P<unit>[a-z]*)\s*\))?",
+    r"\$NOW(?:\(\s*+(?P<amount>[+-]?\s*+[0-9]++(?:\.[0-9]++)?+)?\s*+(?P<unit>[a-z]*+)\s*+\))?",
     re.IGNORECASE,
 )
 
@@ -371,8 +372,12 @@ _FARTHEST: Final = 366_000
 _CALLER: Final = {"$CURRENT_USER": "user", "$CURRENT_ROLE": "role", "$CURRENT_ROLES": "roles"}
 
 
-def _variable(text: str) -> _Get | None:
-    """What a text that begins with `$` stands for; None: it is only a text."""
+def variable(text: str) -> _Get | None:
+    """
+    How to find what `$NOW`, `$CURRENT_USER` and the like stand for; None: it is only a text.
+
+    Raises RuleError for one that does not exist.
+    """
     if text in _CALLER:
         return _caller(_CALLER[text])
     if text.startswith("$CURRENT_"):

@@ -168,11 +168,11 @@ def _schema_at(schema: JSONObject, at: Path) -> JSONObject | None:
         if found is None:
             return None
         schema = found
-    branches = [each for each in schema.get("anyOf", ()) if not _is_template(each)]
-    if branches:
-        return branches[0] if len(branches) == 1 else {"anyOf": branches}
+    choices: list[JSONObject] = _rendered(schema.get("anyOf", []))
+    if choices:
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
     constraints = {
-        key: value
+        key: _rendered(value)
         for key, value in schema.items()
         if key not in ("title", "description", "examples", "default", "$schema")
     }
@@ -188,8 +188,17 @@ def _child(schema: JSONObject, step: str | int) -> JSONObject | None:
     return found if isinstance(found, dict) else None
 
 
-def _is_template(schema: JSONObject) -> bool:
-    return str(schema.get("$ref", "")).endswith(_TEMPLATE)
+def _rendered(schema: Any) -> Any:
+    """A part of a schema as a rendered value has to fit it: nowhere is a template left in that."""
+    if isinstance(schema, dict):
+        return {key: _rendered(value) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_rendered(each) for each in schema if not _is_template(each)]
+    return schema
+
+
+def _is_template(schema: Any) -> bool:
+    return isinstance(schema, dict) and str(schema.get("$ref", "")).endswith(_TEMPLATE)
 
 
 # --- explaining ---------------------------------------------------------------------------------

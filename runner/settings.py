@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from functools import cache, reduce
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from runner import document, schema
+from runner import document, egress, schema
 from runner.access import Role, Token
 from runner.document import Document, InvalidDocument
+from runner.egress import Address, Egress, Network
 from runner.errors import SettingsError
 from runner.model import Issue
 from runner.options import PREFIX, Option, flags, leaves
@@ -36,13 +37,8 @@ NOT_YET: Final = (
     "databases",
     "mail",
     "recipients",
-    "egress",
     "cors",
     "retention",
-    "limits.request_time",
-    "limits.response",
-    "limits.script_time",
-    "limits.script_memory",
 )
 """Options that are checked and kept, and have no effect so far."""
 
@@ -55,9 +51,6 @@ _FOREIGN: Final = re.compile(
 
 # A settings file is read whole; the parser refuses it when this byte more is there.
 _READ_AT_MOST: Final = document.MAX_BYTES + 1
-
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class InvalidSettings(SettingsError):
@@ -126,6 +119,8 @@ class Settings:
     roles: Mapping[str, Role]
     tokens: tuple[Token, ...]
     trusted_proxies: tuple[Network, ...]
+    #: What the `request` operation may reach.
+    egress: Egress
     limits: Limits
     #: Seconds.
     drain: float
@@ -135,7 +130,6 @@ class Settings:
     databases: JSONObject = field(repr=False)
     mail: JSONObject = field(repr=False)
     recipients: JSONObject = field(repr=False)
-    egress: JSONObject
     cors: JSONObject
     retention: JSONObject
 
@@ -337,8 +331,18 @@ def _findings(data: JSONObject) -> Iterator[_Finding]:
         if _network(text) is None:
             message = f'"{text}" is neither an address nor a network such as 10.0.0.0/8'
             yield _Finding(("trusted_proxies", index), "bad-value", message)
+    yield from _egress_findings(data.get("egress", {}))
     yield from _role_findings(data.get("roles", {}))
     yield from _token_findings(data.get("tokens", []), {"public", *data.get("roles", {})})
+
+
+def _egress_findings(rules: JSONObject) -> Iterator[_Finding]:
+    for which in ("allow", "deny"):
+        for index, text in enumerate(rules.get(which, ())):
+            try:
+                egress.place(text)
+            except ValueError as error:
+                yield _Finding(("egress", which, index), "bad-value", str(error))
 
 
 def _role_findings(roles: JSONObject) -> Iterator[_Finding]:
@@ -405,6 +409,7 @@ def _build(
         roles=MappingProxyType(roles),
         tokens=tuple(_token(token, roles, secrets) for token in data["tokens"]),
         trusted_proxies=tuple(filter(None, map(_network, data["trusted_proxies"]))),
+        egress=_egress(data["egress"]),
         limits=_limits(data["limits"]),
         drain=parse_duration(data["drain"]),
         given=given,
@@ -412,8 +417,16 @@ def _build(
     )
 
 
-_PLAIN: Final = ("databases", "mail", "recipients", "egress", "cors", "retention")
+_PLAIN: Final = ("databases", "mail", "recipients", "cors", "retention")
 _VERBS: Final = ("flows", "executions", "events", "source")
+
+
+def _egress(rules: JSONObject) -> Egress:
+    return Egress(
+        mode=rules["mode"],
+        allow=egress.places(rules["allow"]),
+        deny=egress.places(rules["deny"]),
+    )
 
 
 def _limits(limits: JSONObject) -> Limits:

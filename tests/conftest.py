@@ -13,8 +13,12 @@ hypothesis.settings.load_profile("runner")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-golden` writes down what is said of invalid files, to be read and committed."""
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/invalid/*.issues")
+    """`--update-golden` writes down what comes out now, to be read and committed."""
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite tests/invalid/*.issues, tests/imports and tests/conformance/differences.json",
+    )
 
 
 @pytest.fixture

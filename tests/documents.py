@@ -53,6 +53,17 @@ VALID: tuple[JSONObject, ...] = (
                 "resolve": [
                     {"type": "log", "options": {"message": {"n": 1}, "level": "warn"}},
                     {
+                        "type": "request",
+                        "options": {
+                            "method": "POST",
+                            "url": "http://warehouse/{{ order.id }}",
+                            "headers": [{"header": "X-A", "value": 1}],
+                            "body": {"id": "{{ order.id }}"},
+                            "idempotency_key": True,
+                            "max_response": "64KiB",
+                        },
+                    },
+                    {
                         "type": "sleep",
                         "options": {"milliseconds": "{{ $trigger.ms }}"},
                         "timeout": "200ms",

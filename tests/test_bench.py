@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BENCHMARKS = ["dispatch", "http", "load", "logs", "start", "templates"]
+BENCHMARKS = [
+    "dispatch",
+    "exec",
+    "http",
+    "listing",
+    "load",
+    "logs",
+    "request",
+    "start",
+    "templates",
+]
 NEEDS_WRK = {"http", "logs"}
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from runner.cli import list_, run, schema, serve, validate
+from runner.cli import import_, list_, run, schema, serve, validate
 from runner.errors import RunnerError
 
 __all__ = ["main"]
@@ -21,11 +21,12 @@ examples:
   runner run order-check --data '{"id": 7, "total": 120}'
   runner schema operations/log              what an operation takes, in words
   runner schema --out schemas               the schemas for your editor
+  runner import directus export.json --out flows.d
 
 exit codes: 0 clean, 1 issues or a flow that did not resolve, 2 could not run
 """
 
-_COMMANDS = (serve, validate, run, list_, schema)
+_COMMANDS = (serve, validate, run, list_, schema, import_)
 
 
 def main(argv: Sequence[str]) -> int:

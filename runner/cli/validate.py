@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner import source
-from runner.cli import settings_flags
+from runner.cli import settings_flags, terminal
 from runner.errors import RunnerError
 from runner.loader import Loader
-from runner.model import Issue, Severity
+from runner.model import Issue
 from runner.operations import BUILTIN
 from runner.settings import Settings
 
@@ -91,14 +91,7 @@ async def _issues(settings: Settings | None, root: Path, only: str | None) -> li
 
 
 def _text(issues: Sequence[Issue]) -> str:
-    colour = sys.stdout.isatty()
-    return "\n".join(_coloured(issue) if colour else str(issue) for issue in issues)
-
-
-def _coloured(issue: Issue) -> str:
-    shade = "31" if issue.severity is Severity.ERROR else "33"
-    text = str(issue)
-    return text.replace(f" {issue.severity}:", f" \x1b[{shade}m{issue.severity}\x1b[0m:", 1)
+    return "\n".join(terminal.shown(issue, sys.stdout) for issue in issues)
 
 
 def _json(issues: Sequence[Issue]) -> str:

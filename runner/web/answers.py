@@ -7,6 +7,8 @@ from aiohttp import hdrs, web
 from runner import jsontext
 from runner.errors import (
     InvalidCredentials,
+    InvalidPayload,
+    InvalidQuery,
     MethodNotAllowed,
     RequestsExceeded,
     RunnerError,
@@ -28,9 +30,19 @@ def json(
     """*value* as it is; null has no content."""
     if value is None:
         return web.Response(status=204, headers=headers)
-    return web.Response(
-        body=jsontext.write(value), status=status, headers={**_HEADERS, **(headers or {})}
-    )
+    return written(jsontext.write(value), status, headers)
+
+
+def written(
+    body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """JSON that was written before."""
+    return web.Response(body=body, status=status, headers={**_HEADERS, **(headers or {})})
+
+
+def quoted(name: str) -> str:
+    """A name that a caller wrote, as a message may show it: short, and in quotes."""
+    return jsontext.write(name if len(name) <= 60 else f"{name[:59]}…").decode()
 
 
 def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -45,8 +57,16 @@ def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.
             more[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if error.status >= 500 and not isinstance(error, Unavailable):
         return envelope([{"message": _UNEXPECTED, "extensions": {"code": _INTERNAL}}], 500, more)
-    extensions = {**error.extensions, "code": error.code}
+    extensions = {**_reason(error), **error.extensions, "code": error.code}
     return envelope([{"message": error.message, "extensions": extensions}], error.status, more)
+
+
+def _reason(error: RunnerError) -> JSONObject:
+    """What Directus repeats of a message that begins with what its code says."""
+    _, begins, reason = error.message.partition(". ")
+    if begins and isinstance(error, InvalidPayload | InvalidQuery):
+        return {"reason": reason.removesuffix(".")}
+    return {}
 
 
 def envelope(
@@ -75,7 +95,9 @@ def _told(value: JSONValue, *, trusted: bool) -> tuple[JSONObject, int]:
     status, code, message = (error.get(key) for key in ("status", "code", "message"))
     extensions = error.get("extensions")
     more = extensions if isinstance(extensions, dict) else {}
-    if isinstance(status, int) and 400 <= status <= 599 and isinstance(code, str):
+    # What another server told a `request` is for the flow, not for its caller.
+    ours = "statusText" not in error
+    if ours and isinstance(status, int) and 400 <= status <= 599 and isinstance(code, str):
         return {"message": str(message), "extensions": {**more, "code": code}}, status
     if trusted and message is not None:
         known = code if isinstance(code, str) else _INTERNAL

@@ -1,17 +1,23 @@
 """Put the routes together."""
 
-from functools import wraps
+from datetime import UTC, datetime
+from functools import partial, wraps
 
 from aiohttp import web
 
 from runner.engine import Engine
 from runner.errors import RequestsExceeded, RunnerError, UnknownToken
+from runner.operators import iso
 from runner.records import Recorder
 from runner.registry import Registry
 from runner.settings import Settings
-from runner.web import answers, callers, delivery, executions, flows, health, source, trigger
+from runner.types import JSONObject
+from runner.web import answers, callers, delivery
 from runner.web.brake import Brake
 from runner.web.keys import ENGINE, RECORDER, REGISTRY, SETTINGS, SOURCE, Handler, Source
+from runner.web.listing import LISTING, Listing
+from runner.web.routes import ROUTES
+from runner.web.specs import SPECS, Specs
 
 #: Where webhooks and manual flows are started.
 _DELIVERIES = "/flows/trigger/"
@@ -30,31 +36,21 @@ def build(
     app[SOURCE] = source_
     app[RECORDER] = recorder
     app[BRAKE] = Brake()
-    for method, path, handler in _ROUTES:
-        app.router.add_route(method, path, _answering(handler))
+    app[LISTING] = Listing(registry, source_, partial(_last_execution, engine))
+    app[SPECS] = Specs(ROUTES)
+    for route in ROUTES:
+        for method in route.methods:
+            app.router.add_route(method, route.path, _answering(route.handler))
     return app
 
 
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("*", "/flows/trigger/{name:.+}", trigger.trigger),
-    ("GET", "/flows", flows.listing),
-    ("HEAD", "/flows", flows.listing),
-    ("GET", "/flows/{name:.*}", flows.one),
-    ("HEAD", "/flows/{name:.*}", flows.one),
-    ("*", "/flows", flows.read_only),
-    ("*", "/flows/{name:.*}", flows.read_only),
-    ("GET", "/executions/{id}", executions.one),
-    ("HEAD", "/executions/{id}", executions.one),
-    ("GET", "/source", source.show),
-    ("HEAD", "/source", source.show),
-    ("POST", "/reload", source.reload),
-    ("GET", "/livez", health.livez),
-    ("HEAD", "/livez", health.livez),
-    ("GET", "/readyz", health.readyz),
-    ("HEAD", "/readyz", health.readyz),
-    ("GET", "/server/ping", health.ping),
-    ("HEAD", "/server/ping", health.ping),
-)
+def _last_execution(engine: Engine, flow: str) -> JSONObject | None:
+    """What the listing says of it: its id, how it ended and when."""
+    ended = engine.last(flow)
+    if ended is None:
+        return None
+    finished = iso(datetime.fromtimestamp(ended.at, UTC))
+    return {"id": ended.id, "status": ended.status, "finished": finished}
 
 
 def _answering(handler: Handler) -> Handler:

@@ -18,6 +18,7 @@ from runner.errors import (
     UnsupportedMediaType,
 )
 from runner.fit import well_formed
+from runner.settings import Limits
 from runner.types import JSONObject, JSONValue
 
 #: Seconds until the whole body has to be there: who sends slower, does not mean it.
@@ -152,6 +153,12 @@ async def parse(body: bytes, content_type: str, max_depth: int) -> JSONValue:
     raise UnsupportedMediaType(
         f"Bodies of type {kind!r} cannot be read; send JSON, a form or text."
     )
+
+
+async def read_json(request: web.Request, limits: Limits) -> JSONValue:
+    """The body as JSON, whatever its type is said to be; nothing at all is `{}`."""
+    body = await read(request, limits.body)
+    return _json(body, limits.json_depth) if body else {}
 
 
 def _json(body: bytes, max_depth: int) -> JSONValue:

@@ -99,7 +99,7 @@ def _token(request: web.Request) -> str | None:
     query = request.query.get("access_token") if request.query_string else None
     if header is not None and query is not None:
         raise InvalidPayload(
-            "Invalid payload. The request has two access tokens; send one of them."
+            "Invalid payload. The request uses more than one method for including an access token."
         )
     return header if header is not None else query
 

@@ -1,35 +1,63 @@
-"""`GET /flows` and `/flows/:id`: what Directus' clients list, read-only."""
+"""`/flows` and `/operations`: what Directus' clients list, read-only."""
 
-from aiohttp import web
+import hashlib
+from datetime import UTC, datetime
+from typing import Final
 
-from runner.errors import FlowNotFound, MethodNotAllowed
-from runner.history import Created
-from runner.model import Entry, Flow
-from runner.types import JSONObject
-from runner.web import answers
-from runner.web.callers import identify
-from runner.web.keys import REGISTRY, SOURCE
+from aiohttp import hdrs, web
+
+from runner.errors import FlowNotFound, InvalidPayload, MethodNotAllowed
+from runner.query import export, language
+from runner.query.model import Collection, Query
+from runner.query.run import one, run
+from runner.query.tables import Tables
+from runner.types import JSONObject, JSONValue
+from runner.web import answers, bodies
+from runner.web.callers import Caller, identify
+from runner.web.keys import REGISTRY, SETTINGS, Handler
+from runner.web.listing import FLOWS, LISTING, LIVE, SCHEMA
+
+#: What reads; everything else would change something.
+_READING: Final = ("GET", "HEAD", "SEARCH")
 
 
-async def listing(request: web.Request) -> web.Response:
-    """All flows that there are files of, whether they run or not."""
-    identify(request).require("flows", "read")
-    entries = request.app[REGISTRY].current.entries.values()
-    created, fields = request.app[SOURCE].created, _fields(request)
-    return answers.json({"data": [_show(each, created(each.path), fields) for each in entries]})
+def listing(collection: Collection) -> Handler:
+    """`GET` and `SEARCH` of all records."""
+
+    async def handler(request: web.Request) -> web.Response:
+        caller = identify(request)
+        caller.require("flows", "read")
+        given = await _given(request)
+        if request.method == "SEARCH" or _is_live(given):
+            return _listed(request, caller, given, collection)
+        tag = _tag(request, caller)
+        if tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers={hdrs.ETAG: tag})
+        answer = _listed(request, caller, given, collection)
+        answer.headers[hdrs.ETAG] = tag
+        return answer
+
+    return handler
 
 
-async def one(request: web.Request) -> web.Response:
-    """The flow whose UUID or key ends the path."""
-    name = request.match_info["name"].rstrip("/")
-    if not name:
-        return await listing(request)
-    identify(request).require("flows", "read")
-    entry = request.app[REGISTRY].current.find(name)
-    if entry is None:
-        raise FlowNotFound("There is no flow of this id or key.")
-    created = request.app[SOURCE].created(entry.path)
-    return answers.json({"data": _show(entry, created, _fields(request))})
+def single(collection: Collection) -> Handler:
+    """`GET` of one: a flow by UUID or key, an operation by UUID."""
+    everything = listing(collection)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"].rstrip("/")
+        if not name:
+            return await everything(request)
+        caller = identify(request)
+        caller.require("flows", "read")
+        given = bodies.query(request.query_string)
+        query = _query(given, caller, collection)
+        found = one(query, _id(request, name, collection), _tables(request, given))
+        if found is None:
+            raise FlowNotFound(f"There is none of this id{_or_key(collection)} here.")
+        return _answer(query, found, None)
+
+    return handler
 
 
 async def read_only(request: web.Request) -> web.Response:
@@ -40,80 +68,77 @@ async def read_only(request: web.Request) -> web.Response:
     where = "the folder they are read from" if entry is None else f"the file {entry.path}"
     raise MethodNotAllowed(
         request.method,
-        ("GET", "HEAD"),
+        _READING,
         f"Flows are changed by a commit to {where}, not here; revision {current.revision} runs.",
     )
 
 
-def _fields(request: web.Request) -> list[str]:
-    """Names of `?fields=a,b`; empty or `*` among them: the usual ones."""
-    return [name.strip() for name in request.query.get("fields", "").split(",") if name.strip()]
+# --- what is asked ------------------------------------------------------------------------------
 
 
-def _show(entry: Entry, created: Created | None, fields: list[str]) -> JSONObject:
-    usual = _directus(entry, created)
-    if not fields:
-        return usual
-    known = {**usual, **_extra(entry, created)}
-    shown = dict(usual) if "*" in fields else {}
-    shown |= {name: known[name] for name in fields if name in known}
-    if "operations.*" in fields and entry.flow is not None:
-        shown["operations"] = _operations(entry.flow)
-    return shown
+async def _given(request: web.Request) -> JSONObject:
+    """The parameters, from the URL or from the body of a SEARCH."""
+    in_url = bodies.query(request.query_string)
+    if request.method != "SEARCH":
+        return in_url
+    body = await bodies.read_json(request, request.app[SETTINGS].limits)
+    if not isinstance(body, dict):
+        raise InvalidPayload("Invalid payload. The body must be an object.")
+    for name in body:
+        if name not in ("query", "keys"):
+            raise InvalidPayload(f"Invalid payload. {answers.quoted(name)} is not allowed.")
+    query = body.get("query", in_url)
+    if not isinstance(query, dict):
+        raise InvalidPayload('Invalid payload. "query" must be of type object.')
+    return query
 
 
-def _directus(entry: Entry, created: Created | None) -> JSONObject:
-    """The members that a row of Directus' own table has; what the file says of itself wins."""
-    flow = entry.flow
-    operations = [] if flow is None else list(flow.operations.values())
-    first = None if flow is None or flow.first is None else flow.operations[flow.first].id
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "icon": flow and flow.icon,
-        "color": flow and flow.color,
-        "description": flow and flow.description,
-        "status": "active" if entry.running else "inactive",
-        "trigger": flow and flow.trigger.kind,
-        "accountability": flow and flow.accountability,
-        "options": flow and flow.definition,
-        "operation": first,
-        "date_created": (flow and flow.date_created) or (created and created.date),
-        "user_created": (flow and flow.user_created) or (created and created.user),
-        "operations": [operation.id for operation in operations],
-    }
+def _query(given: JSONObject, caller: Caller, collection: Collection) -> Query:
+    return language.parse(given, collection, SCHEMA, caller=caller.accountability.as_data())
 
 
-def _operations(flow: Flow) -> list[JSONObject]:
-    """The members that rows of Directus' table of operations have."""
-    ids = {key: operation.id for key, operation in flow.operations.items()}
-    return [
-        {
-            "id": each.id,
-            "name": each.name,
-            "key": each.key,
-            "type": each.type,
-            "position_x": each.position and each.position[0],
-            "position_y": each.position and each.position[1],
-            "options": each.definition,
-            "resolve": each.resolve and ids[each.resolve],
-            "reject": each.reject and ids[each.reject],
-            "flow": flow.id,
-        }
-        for each in flow.operations.values()
-    ]
+def _tables(request: web.Request, given: JSONObject) -> Tables:
+    return request.app[LISTING].tables(live=_is_live(given))
 
 
-def _extra(entry: Entry, created: Created | None) -> JSONObject:
-    """What only this runner knows, for those who ask by name."""
-    flow = entry.flow
-    named = flow is not None and flow.user_created is not None  # and git's author is another
-    return {
-        "key": entry.key,
-        "state": entry.state,
-        "issues": [issue.as_data() for issue in entry.issues],
-        "digest": flow and flow.digest,
-        "tracking": flow and flow.tracking,
-        "path": entry.path,
-        "author": None if named else created and created.author,
-    }
+def _is_live(given: JSONValue) -> bool:
+    """Whether it may be about what changes without a new generation."""
+    said = repr(given)
+    return any(name in said for name in (*LIVE, "$NOW"))
+
+
+def _id(request: web.Request, name: str, collection: Collection) -> str:
+    entry = request.app[REGISTRY].current.find(name) if collection is FLOWS else None
+    return name.lower() if entry is None else entry.id
+
+
+def _or_key(collection: Collection) -> str:
+    return " or key" if collection is FLOWS else ""
+
+
+# --- what is answered ---------------------------------------------------------------------------
+
+
+def _listed(
+    request: web.Request, caller: Caller, given: JSONObject, collection: Collection
+) -> web.Response:
+    query = _query(given, caller, collection)
+    found = run(query, _tables(request, given))
+    return _answer(query, found.data, found.meta)
+
+
+def _answer(
+    query: Query, data: list[JSONObject] | JSONObject, meta: JSONObject | None
+) -> web.Response:
+    if query.export is None:
+        return answers.json({"data": data} if meta is None else {"meta": meta, "data": data})
+    file = export.write(query.export, data, query.collection.name, datetime.now(UTC))
+    disposition = f'attachment; filename="{file.name}"'
+    headers = {hdrs.CONTENT_TYPE: file.content_type, hdrs.CONTENT_DISPOSITION: disposition}
+    return web.Response(body=file.content, headers=headers)
+
+
+def _tag(request: web.Request, caller: Caller) -> str:
+    """The same for as long as the same caller would get the same answer."""
+    told = (request.app[LISTING].version, request.path_qs, repr(caller.accountability[:3]))
+    return f'W/"{hashlib.sha256(repr(told).encode("utf-8", "replace")).hexdigest()[:32]}"'

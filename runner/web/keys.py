@@ -1,6 +1,6 @@
 """What handlers find in the application."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
@@ -20,8 +20,9 @@ class Source(Protocol):
     def status(self) -> JSONObject:
         """What is loaded, from where, since when."""
 
-    def created(self, path: str) -> Created | None:
-        """Who created the flow file at *path*, and when; None: not known, or not yet."""
+    @property
+    def created(self) -> Mapping[str, Created]:
+        """Who created flow files, and when, by path; another mapping when more is known."""
 
     async def reload(self, *, allow_empty: bool = False) -> Generation:
         """Load now; raises RunnerError with the reason when nothing could be put in place."""

@@ -1,14 +1,17 @@
 """What every operation type promises, whoever wrote it."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from runner import jsontext, schema
+from runner import jsontext, schema, settings
 from runner.model import Status
 from runner.operations import BUILTIN
 from runner.types import JSONObject
+from tests.upstream import upstream
 from tests.world import World
 
 #: What the examples of the schemas speak of.
@@ -48,13 +51,30 @@ def test_a_type_has_a_schema_with_examples(type_: str) -> None:
     assert all(each.get("description") for each in loaded["properties"].values())
 
 
+@pytest.fixture
+async def warehouse() -> AsyncIterator[str]:
+    """Where the server is that the examples call `http://warehouse`."""
+    async with upstream() as server:
+        yield server.url
+
+
+def asking(warehouse: str, options: JSONObject) -> JSONObject:
+    """*options* with the address in place of the name."""
+    there: JSONObject = json.loads(json.dumps(options).replace("http://warehouse", warehouse))
+    return there
+
+
 @pytest.mark.parametrize(("type_", "options"), examples())
-async def test_an_example_compiles_and_runs(type_: str, options: JSONObject) -> None:
+async def test_an_example_compiles_and_runs(
+    type_: str, options: JSONObject, warehouse: str
+) -> None:
     """It resolves, or rejects as the type is there to do, with a JSON value."""
     world = World()
-    loaded = await world.load_files({**FLOWS, "flow.yaml": flow(type_, options)})
+    text = flow(type_, asking(warehouse, options))
+    loaded = await world.load_files({**FLOWS, "flow.yaml": text})
 
-    result = await world.run("flow", DATA)
+    async with world.opened(settings.load({}, {})):
+        result = await world.run("flow", DATA)
 
     assert loaded.issues == []
     assert result.status is (Status.REJECTED if type_ == "throw-error" else Status.RESOLVED)
@@ -62,19 +82,23 @@ async def test_an_example_compiles_and_runs(type_: str, options: JSONObject) -> 
 
 
 @pytest.mark.parametrize(("type_", "options"), examples())
-async def test_an_example_can_be_cancelled_at_any_time(type_: str, options: JSONObject) -> None:
+async def test_an_example_can_be_cancelled_at_any_time(
+    type_: str, options: JSONObject, warehouse: str
+) -> None:
     """An execution that is told to end does, and says so, or had ended before."""
+    text = flow(type_, asking(warehouse, options))
     for turns in range(4):
         world = World()
-        await world.load_files({**FLOWS, "flow.yaml": flow(type_, options)})
-        begun = await world.begin("flow", DATA)
-        task = asyncio.create_task(world.engine.result(begun))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        ended_before = task.done()
+        await world.load_files({**FLOWS, "flow.yaml": text})
+        async with world.opened(settings.load({}, {})):
+            begun = await world.begin("flow", DATA)
+            task = asyncio.create_task(world.engine.result(begun))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ended_before = task.done()
 
-        begun.cancel()
-        status = (await task).status
+            begun.cancel()
+            status = (await task).status
 
         assert ended_before or status is Status.CANCELLED
         finished = [each["flow"] for each in world.said("execution.finished")]

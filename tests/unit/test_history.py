@@ -28,7 +28,7 @@ async def known(folder: Path, revision: str, *paths: str) -> list[Created | None
     """What a new history knows of *paths*; nothing went wrong."""
     asked = History(folder)
     assert await asked.refresh(revision) is None
-    return [asked.created(path) for path in paths]
+    return [asked.created.get(path) for path in paths]
 
 
 # --- what is known ------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ async def test_what_git_complains_of_is_said_once(repository: Repository) -> Non
 
     assert [sentence is not None for sentence in said] == [True, False, False, True]
     assert str(said[0]).startswith("who created the flows is not known: fatal: ")
-    assert asked.created("a.yaml") is None
+    assert asked.created.get("a.yaml") is None
 
 
 async def test_a_repository_of_somebody_else_is_not_trusted(repository: Repository) -> None:
@@ -269,7 +269,7 @@ async def test_a_repository_of_somebody_else_is_not_trusted(repository: Reposito
     said = await asked.refresh(head)
 
     assert "dubious ownership" in str(said)
-    assert asked.created("a.yaml") is None
+    assert asked.created.get("a.yaml") is None
 
 
 def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -362,7 +362,7 @@ async def test_a_later_commit_adds_to_what_is_known(repository: Repository) -> N
     assert await asked.refresh(repository.head) is None
 
     paths = ("a.yaml", "b.yaml", "c.yaml")
-    got = [asked.created(path) for path in paths]
+    got = [asked.created.get(path) for path in paths]
     assert got == [at(0), at(1, BOB), at(2)]
     assert got == await known(repository.flows, repository.head, *paths)
 
@@ -394,7 +394,7 @@ async def test_a_rewritten_history_is_read_anew(repository: Repository) -> None:
 
     await asked.refresh(repository.commit("a.yaml", author=BOB))
 
-    assert [asked.created("a.yaml"), asked.created("b.yaml")] == [at(1, BOB), None]
+    assert [asked.created.get("a.yaml"), asked.created.get("b.yaml")] == [at(1, BOB), None]
 
 
 async def test_a_link_may_lead_to_another_folder_of_the_same_commits(
@@ -410,7 +410,7 @@ async def test_a_link_may_lead_to_another_folder_of_the_same_commits(
 
     await asked.refresh(repository.commit(author=BOB))
 
-    assert [asked.created("a.yaml"), asked.created("b.yaml")] == [None, at(0)]
+    assert [asked.created.get("a.yaml"), asked.created.get("b.yaml")] == [None, at(0)]
 
 
 # --- what a commit may say ----------------------------------------------------------------------

@@ -670,16 +670,16 @@ async def test_who_created_a_flow_is_known_after_it_is_in_place(
     repository, folder = checkout
     async with folder.watching():
         await folder.next()
-        await until(lambda: folder.reloader.created("a.yaml"))
+        await until(lambda: folder.reloader.created.get("a.yaml"))
         folder.write("b.yaml")
         await folder.next()
         repository.commit(author=BOB)
 
         await folder.reloader.reload()
-        await until(lambda: folder.reloader.created("b.yaml"))
+        await until(lambda: folder.reloader.created.get("b.yaml"))
 
-    assert folder.reloader.created("a.yaml") == at(0)
-    assert folder.reloader.created("b.yaml") == at(1, BOB)
+    assert folder.reloader.created.get("a.yaml") == at(0)
+    assert folder.reloader.created.get("b.yaml") == at(1, BOB)
     assert folder.current.number == 2
 
 
@@ -701,7 +701,7 @@ async def test_a_slow_git_holds_nothing_up(
 
         assert list((await folder.next()).entries) == ["a", "b"]
 
-    assert folder.reloader.created("a.yaml") is None
+    assert folder.reloader.created.get("a.yaml") is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -738,21 +738,22 @@ def _snapshot(age: float, *, atomic: bool = False) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "waited", "rests"),
+    ("age", "atomic", "waited", "rests"),
     [
-        pytest.param(_snapshot(1000), 0, True, id="old files"),
-        pytest.param(_snapshot(0), 0, False, id="young files"),
-        pytest.param(_snapshot(0, atomic=True), 0, True, id="young files of an atomic layout"),
-        pytest.param(_snapshot(0), 1000, True, id="always young files"),
-        pytest.param(_snapshot(-1e6), 0, False, id="a clock ahead of ours"),
-        pytest.param(_snapshot(-1e6), 300, True, id="a clock ahead of ours, after a while"),
+        pytest.param(1000, False, 0, True, id="old files"),
+        pytest.param(0, False, 0, False, id="young files"),
+        pytest.param(0, True, 0, True, id="young files of an atomic layout"),
+        pytest.param(0, False, 1000, True, id="always young files"),
+        pytest.param(-1e6, False, 0, False, id="a clock ahead of ours"),
+        pytest.param(-1e6, False, 300, True, id="a clock ahead of ours, after a while"),
     ],
 )
 async def test_files_are_finished_when_none_is_young(
-    tmp_path: Path, snapshot: Snapshot, waited: float, *, rests: bool
+    tmp_path: Path, age: float, waited: float, *, atomic: bool, rests: bool
 ) -> None:
     """A change that does not come at once has to be of a certain age, within limits."""
     watcher = Watcher(tmp_path, replace(QUICK, settle=200.0, quiet_max=999.0), print)
+    snapshot = _snapshot(age, atomic=atomic)
 
     unrest = await watcher.unrest(snapshot, time.monotonic() - waited)
 

@@ -67,27 +67,11 @@ def test_conditions_decide_as_in_directus_or_as_the_differences_say(index: int) 
     assert expected != same or bool(same["failures"]) is (case["outcome"]["status"] == "reject")
 
 
-@pytest.mark.parametrize("case", _read("condition-recorded")["cases"], ids=lambda c: c["name"])
-def test_recorded_conditions_decide_as_in_directus_or_as_the_differences_say(
-    case: dict[str, Any],
-) -> None:
-    """Every recorded condition takes the branch that a running Directus took."""
-    answer = _answer(case["filter"], {"$trigger": {"body": case["body"]}})
-    different = _differences("condition-recorded").get(case["name"])
-
-    if different:
-        assert answer == different
-    else:
-        assert bool(answer["failures"]) is (case["outcome"]["status"] == "reject")
-
-
 def test_every_condition_difference_names_a_case() -> None:
     """A difference that no case asks for any more is not kept."""
     indices = {str(index) for index in range(len(_read("condition")["cases"]))}
-    names = {case["name"] for case in _read("condition-recorded")["cases"]}
 
     assert set(_differences("condition")) <= indices
-    assert set(_differences("condition-recorded")) <= names
 
 
 # --- operators ----------------------------------------------------------------------------------
@@ -356,6 +340,7 @@ def test_a_rule_knows_the_fields_it_looks_at() -> None:
         ({"a": {"_some": []}}, ("a", "_some"), None),
         ({"a": "$CURRENT_USR"}, ("a",), 'did you mean "$CURRENT_USER"?'),
         ({"a": {"_lt": "$NOW(soon)"}}, ("a", "_lt"), None),
+        ({"a": {"_lt": "$NOW(" + " " * 100_000}}, ("a", "_lt"), None),
         ({"a": {"_lt": "$NOW(-2000 years)"}}, ("a", "_lt"), None),
         ({"a": {"_lt": "$NOW(366001 days)"}}, ("a", "_lt"), None),
         ({"a": {"_lt": "$NOW(-0.5 months)"}}, ("a", "_lt"), None),

@@ -177,6 +177,13 @@ def test_a_newline_at_the_end_is_seen_by_both(auth: JSONObject) -> None:
         ("sleep", ("milliseconds",), [], "must be a number from 0 to 2592000000, not a list"),
         ("trigger", ("flow",), "", 'must be text that is not empty, not ""'),
         ("condition", ("filter",), 5, "must be a mapping or null, not 5"),
+        ("request", ("headers",), [{"header": "X-A", "value": "b"}], None),
+        (
+            "request",
+            ("headers",),
+            [{"header": "{{ a template no more }}"}],
+            "must be a list or null of at most 100 items, not a list",
+        ),
     ],
 )
 def test_a_rendered_value_is_checked_against_its_leaf(

@@ -176,6 +176,7 @@ def test_maps_and_secrets_have_no_flag() -> None:
         ("listen", "127.0.0.1:70000", "at most 65535"),
         ("state", "postgresql://db/runner", "not available yet"),
         ("trusted_proxies", "10.0.0.0/8,proxy", '"proxy" is neither'),
+        ("egress.allow", "10.0.0.0/8,http://proxy", '"http://proxy" is neither'),
         ("env_allow", "A-B", "must be text like API_BASE"),
         ("drain", "25", "must be text like 5s"),
         ("flows", "", "--flows"),
@@ -263,6 +264,10 @@ def test_variables_of_ci_jobs_and_kubernetes_services_are_let_be(load: Load, nam
         ("listen: 'a:99999'\n", [(1, 9, "bad-value")]),
         ("state: postgresql://db/runner\n", [(1, 8, "not-available")]),
         ("trusted_proxies:\n  - 10.0.0.0/8\n  - ten\n", [(3, 5, "bad-value")]),
+        (
+            "egress:\n  allow: [a-b.c, '*.d']\n  deny: [1.2.3]\n",
+            [(2, 18, "bad-value"), (3, 10, "bad-value")],
+        ),
         ("on_invalid: stop\n", [(1, 13, "unknown-value")]),
         ("a: [\n", None),
         ("- a\n", None),
@@ -295,10 +300,10 @@ def test_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_unused_names_what_was_set_and_has_no_effect(load: Load) -> None:
     """The daemon can say at its start what it will not do."""
-    text = "egress: {mode: strict}\nlimits: {response: 1MiB, body: 1MiB}\n"
+    text = "retention: {age: 1d}\nlimits: {body: 1MiB}\n"
     loaded = load(text, environ={"RUNNER_CORS_ORIGINS": "*"})
 
-    assert loaded.unused() == ["egress", "cors", "limits.response"]
+    assert loaded.unused() == ["cors", "retention"]
 
 
 def test_options_without_effect_exist() -> None:

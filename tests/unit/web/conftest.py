@@ -91,11 +91,7 @@ class Folder:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.reloads: list[bool] = []
-        self.history: dict[str, Created] = {}
-
-    def created(self, path: str) -> Created | None:
-        """What a test says."""
-        return self.history.get(path)
+        self.created: dict[str, Created] = {}
 
     def status(self) -> JSONObject:
         """Something."""

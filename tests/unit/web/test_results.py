@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from tests.unit.web.conftest import TOKENS, Answer, Serve, Service
+from tests.upstream import reply, upstream
 
 HEAD = "trigger: webhook\noptions: {method: POST, auth: none%s}\noperations:\n"
 SAY = f"name: Say\n{HEAD % ', return: $trigger.body.v'}  - {{type: log, options: {{message: x}}}}\n"
@@ -176,3 +177,24 @@ async def test_a_result_that_would_be_endless_is_told_to_be(serve: Serve) -> Non
 
     assert answer.status == 500
     assert "longer than 16 MiB" in answer.message
+
+
+ASKS = f"""name: Asks
+{HEAD % ""}  - key: ask
+    type: request
+    options: {{url: "URL"}}
+"""
+
+
+async def test_what_another_server_answered_is_not_our_answer(serve: Serve) -> None:
+    """Its status, code and body are the flow's; only an admin sees what happened."""
+    async with upstream(lambda _: reply("404 Not Found", b'{"code": "SECRET"}')) as other:
+        service = await serve(TOKENS, asks=ASKS.replace("URL", other.url))
+
+        stranger = await call(service, "asks", {})
+        boss = await call(service, "asks", {}, Authorization="Bearer the-admin-token")
+
+    assert (stranger.status, stranger.code) == (500, "INTERNAL_SERVER_ERROR")
+    assert stranger.message == "An unexpected error occurred."
+    assert (boss.status, boss.code) == (500, "ERR_BAD_REQUEST")
+    assert boss.message == "the server answered 404 Not Found"

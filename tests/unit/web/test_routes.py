@@ -108,7 +108,7 @@ async def test_flows_change_by_commit(serve: Serve, method: str, path: str) -> N
     answer = await service.ask(method, path)
 
     assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["Allow"] == "GET, HEAD, SEARCH"
     assert "commit" in answer.message
     assert "revision-1" in answer.message
     assert ("billing/order.yaml" in answer.message) == (path not in ("/flows", "/flows/"))
@@ -171,15 +171,16 @@ async def test_operations_are_shown_whole_for_those_who_ask(serve: Serve) -> Non
     """`operations.*` gives what rows of Directus' table have, with ids where the file has keys."""
     service = await serve(two=TWO)
 
-    (first, second) = (await service.get("/flows/two?fields=operations.*")).json["data"][
-        "operations"
-    ]
+    rows = (await service.get("/flows/two?fields=operations.*")).json["data"]["operations"]
 
-    assert (first["key"], first["type"], first["name"]) == ("first", "transform", None)
+    by_key = {row["key"]: row for row in rows}
+    first, second = by_key["first"], by_key["second"]
+    assert (first["type"], first["name"]) == ("transform", None)
     assert (first["position_x"], first["position_y"]) == (19, 1)
     assert first["options"] == {"json": {"a": "{{ $last }}"}}
     assert (first["resolve"], first["reject"]) == (None, second["id"])
-    assert (second["position_x"], second["flow"]) == (None, first["flow"])
+    assert (second["position_x"], second["position_y"]) == (37, 17)
+    assert second["flow"] == first["flow"]
 
 
 async def test_who_created_a_flow_is_shown_where_it_is_known(serve: Serve) -> None:
@@ -192,14 +193,14 @@ async def test_who_created_a_flow_is_shown_where_it_is_known(serve: Serve) -> No
     )
     created = Created("2026-01-01T00:00:00.000Z", "the id of Ada", "Ada")
     paths = ("mine.yaml", "known.yaml", "broken.yaml")
-    service.folder.history.update(dict.fromkeys(paths, created))
+    service.folder.created = dict.fromkeys(paths, created)
 
     asked = await service.get("/flows?fields=key,date_created,user_created,author")
     usual = (await service.get("/flows/known")).json["data"]
 
     rows = {row.pop("key"): tuple(row.values()) for row in asked.json["data"]}
     assert rows == {
-        "mine": ("2025-01-01T00:00:00Z", ID, None),
+        "mine": ("2025-01-01T00:00:00.000Z", ID, None),
         "known": created,
         "broken": created,
         "new": (None, None, None),

@@ -1,0 +1,178 @@
+"""The one table of routes: the router is made of it, and so is the description of it."""
+
+from typing import Final
+
+from runner.errors import (
+    FlowNotFound,
+    InvalidQuery,
+    MethodNotAllowed,
+    RouteNotFound,
+    RunnerError,
+)
+from runner.query.model import Collection
+from runner.types import JSONObject
+from runner.web import executions, flows, graphql, health, shapes, source, specs, starting, trigger
+from runner.web.contract import TOKEN, Answer, Content, Parameter, Promise, Refusal, Route, refusal
+from runner.web.keys import Handler
+from runner.web.listing import FLOWS, OPERATIONS
+from runner.web.shapes import JSON, OBJECT, TEXT, members, or_null
+
+# --- listings -----------------------------------------------------------------------------------
+
+#: What `export` may ask for instead of JSON.
+_FILES: Final[Content] = {"text/csv": {}, "text/xml": {}, "text/yaml": {}}
+
+_TAG: Final = {"ETag": "The same for as long as the answer is."}
+_READ_FLOWS: Final = ("flows", "read")
+
+
+def _listing(name: str, collection: Collection, id_: str) -> tuple[Route, ...]:
+    """Where Directus' clients list a collection, and look at one record of it."""
+    path = f"/{name}"
+    asked, which = shapes.question(collection), shapes.fields(collection)
+    records: Content = {JSON: shapes.rows(collection), **_FILES}
+    invalid = refusal(InvalidQuery)
+    listing = Promise(
+        summary=f"List the {name}",
+        needs=_READ_FLOWS,
+        security=TOKEN,
+        parameters=asked,
+        answers={
+            "200": Answer("The records.", records, _TAG),
+            "304": Answer("It is as the If-None-Match of the request says."),
+        },
+        refusals=(invalid,),
+    )
+    search = Promise(
+        summary=f"List the {name}, with the question in the body",
+        needs=_READ_FLOWS,
+        security=TOKEN,
+        body={JSON: shapes.as_body(asked)},
+        answers={"200": Answer("The records.", records)},
+        refusals=(invalid,),
+    )
+    single = Promise(
+        summary=f"Show one of the {name}",
+        needs=_READ_FLOWS,
+        security=TOKEN,
+        parameters=(Parameter("name", id_, {**TEXT, "pattern": "[^/]"}, in_path=True), *which),
+        answers={"200": Answer("The record.", {JSON: shapes.row(collection), **_FILES})},
+        refusals=(invalid, refusal(FlowNotFound)),
+    )
+    return (
+        Route("GET", path, flows.listing(collection), listing),
+        Route("SEARCH", path, flows.listing(collection), search),
+        Route("*", path, flows.read_only),
+        Route("GET", f"{path}/{{name:.*}}", flows.single(collection), single),
+        Route("*", f"{path}/{{name:.*}}", flows.read_only),
+    )
+
+
+# --- GraphQL ------------------------------------------------------------------------------------
+
+#: The library that says it is loaded only when somebody asks.
+_NOT_GRAPHQL: Final = Refusal(400, "GRAPHQL_VALIDATION", "GraphQL validation error.")
+
+_ASKED: Final = {
+    "query": {**TEXT, "examples": ["{ __typename }"]},
+    "operationName": or_null(TEXT),
+    "variables": or_null(OBJECT),
+}
+_IN_URL: Final = (
+    Parameter("query", "The document.", _ASKED["query"], required=True),
+    Parameter("operationName", "Which of its operations to run.", TEXT),
+    Parameter("variables", "Values for its variables.", _ASKED["variables"], json=True),
+)
+
+
+def _graphql(path: str, handler: Handler, summary: str) -> tuple[Route, ...]:
+    answers = {"200": Answer("What the document asks for.", {JSON: shapes.GRAPHQL})}
+    refusals = (_NOT_GRAPHQL, refusal(MethodNotAllowed))
+    body = {JSON: members(["query"], **_ASKED)}
+    get = Promise(summary=summary, parameters=_IN_URL, answers=answers, refusals=refusals)
+    post = Promise(summary=summary, body=body, answers=answers, refusals=refusals)
+    return (
+        Route("GET", path, handler, get),
+        Route("POST", path, handler, post),
+        Route("*", path, handler),
+    )
+
+
+# --- all else -----------------------------------------------------------------------------------
+
+
+def _data(description: str, schema: JSONObject) -> dict[str, Answer]:
+    return {"200": Answer(description, {JSON: members(data=schema)})}
+
+
+_EXECUTION: Final = Promise(
+    summary="Say how an asynchronous execution does",
+    needs=("executions", "read"),
+    security=TOKEN,
+    parameters=(Parameter("id", "The id that its start was answered with.", TEXT, in_path=True),),
+    answers=_data("How it does, or how it ended.", shapes.EXECUTION),
+    refusals=(refusal(RouteNotFound),),
+)
+_SOURCE: Final = Promise(
+    summary="Say what is loaded, from where, since when, and what is wrong with it",
+    needs=("source", "read"),
+    security=TOKEN,
+    answers=_data("The state of the folder.", shapes.SOURCE),
+)
+_RELOAD: Final = Promise(
+    summary="Load now",
+    description="It is answered when that is done.",
+    needs=("source", "reload"),
+    security=TOKEN,
+    parameters=(Parameter("allow_empty", "The last flow may go.", {"type": "boolean"}),),
+    answers=_data("What was found is in place.", shapes.SOURCE),
+    refusals=(
+        refusal(InvalidQuery),
+        Refusal(409, "REFUSED", "What was found is not put in place."),
+        refusal(RunnerError),
+    ),
+)
+
+
+_TEXT: Final[Content] = {"text/plain": TEXT}
+_LIVEZ: Final = Promise(
+    summary="Say whether the process answers", security=(), answers={"200": Answer("`ok`.", _TEXT)}
+)
+_READYZ: Final = Promise(
+    summary="Say whether flows are loaded and nothing is draining",
+    security=(),
+    parameters=(Parameter("verbose", "Say it of each.", TEXT),),
+    answers={"200": Answer("`ok`.", _TEXT), "503": Answer("`not ready`.", _TEXT)},
+)
+_PING: Final = Promise(summary="Say `pong`", security=(), answers={"200": Answer("`pong`.", _TEXT)})
+_INFO: Final = Promise(
+    summary="Say what this is",
+    description="Callers that are known are told more.",
+    answers=_data("Of what Directus says, what there is here.", shapes.INFO),
+)
+_OAS: Final = Promise(
+    summary="Describe all routes",
+    description="With the flows, for those who may read them.",
+    answers={"200": Answer("An OpenAPI description.", {JSON: OBJECT})},
+)
+
+
+ROUTES: Final = (
+    *(
+        Route(method, "/flows/trigger/{name:.+}", trigger.trigger, starting.any_flow(method))
+        for method in starting.METHODS
+    ),
+    Route("*", "/flows/trigger/{name:.+}", trigger.trigger),
+    *_listing("flows", FLOWS, "The UUID or the key of a flow."),
+    *_listing("operations", OPERATIONS, "The UUID of an operation."),
+    *_graphql("/graphql/system", graphql.system, "Ask for flows and operations"),
+    *_graphql("/graphql", graphql.items, "Ask for items: there are none"),
+    Route("GET", "/executions/{id}", executions.one, _EXECUTION),
+    Route("GET", "/source", source.show, _SOURCE),
+    Route("POST", "/reload", source.reload, _RELOAD),
+    Route("GET", "/livez", health.livez, _LIVEZ),
+    Route("GET", "/readyz", health.readyz, _READYZ),
+    Route("GET", "/server/ping", health.ping, _PING),
+    Route("GET", "/server/info", specs.info, _INFO),
+    Route("GET", "/server/specs/oas", specs.oas, _OAS),
+)

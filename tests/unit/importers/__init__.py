@@ -1,0 +1,1 @@
+"""Imports, part by part; what becomes of whole exports is in tests/imports/."""
