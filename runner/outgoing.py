@@ -14,7 +14,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urljoin
@@ -47,6 +46,7 @@ from runner.errors import OperationError
 from runner.fit import well_formed
 from runner.resources import Resource
 from runner.settings import Listen, Settings
+from runner.version import NAME, version
 
 T = TypeVar("T")
 
@@ -126,7 +126,9 @@ _URL: Final = re.compile(
     re.IGNORECASE,
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:]+")
+_HOST: Final = re.compile(r"[a-z0-9_.-]{1,253}|[0-9a-f]*:[0-9a-f:]+")
+#: Servers take 8 KiB or so; encoding megabytes would only hold everybody up.
+_MAX_URL: Final = 1 << 16
 #: What is written as it is; a `%` is, if it begins an escape.
 _TO_ENCODE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^!#-;=?-\[\]_a-z~]")
 
@@ -136,8 +138,10 @@ def target(text: str) -> URL:
     The URL that *text* says: what an URL cannot have is percent-encoded, a fragment is dropped.
 
     Raises RequestError for what is no address of http or https, for credentials before the host,
-    and for control characters.
+    for control characters, and for more than 64 Ki characters.
     """
+    if len(text) > _MAX_URL:
+        raise _invalid(f"it is longer than {_MAX_URL} characters")
     if _CONTROL.search(text):
         raise _invalid("it has a line break or another control character")
     parts = _URL.fullmatch(text)
@@ -350,7 +354,9 @@ class Client:
             raise _failed(request, *_reason(error)) from None
 
     async def _read(self, request: Request, answer: ClientResponse) -> Response:
-        limit = min(self._max_response, request.max_response or self._max_response)
+        limit = self._max_response
+        if request.max_response is not None:
+            limit = min(limit, request.max_response)
         size, chunks = 0, []
         # Decoded piece by piece: what unpacks to a thousand times its size is left in the middle.
         while chunk := await answer.content.readany():
@@ -372,20 +378,15 @@ def _session(guard: _Guard, resolver: AbstractResolver | None) -> ClientSession:
     )
     return ClientSession(
         connector=connector,
-        headers={hdrs.ACCEPT: "application/json, text/plain, */*", hdrs.USER_AGENT: _user_agent()},
+        headers={
+            hdrs.ACCEPT: "application/json, text/plain, */*",
+            hdrs.USER_AGENT: f"{NAME}/{version()}",
+        },
         cookie_jar=DummyCookieJar(),
         timeout=ClientTimeout(total=None, sock_connect=None),
         # A proxy would connect where we could not see it.
         trust_env=False,
     )
-
-
-def _user_agent() -> str:
-    name = "gitops-flow-runner"
-    try:
-        return f"{name}/{version(name)}"
-    except PackageNotFoundError:  # run from a checkout
-        return name
 
 
 @asynccontextmanager

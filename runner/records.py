@@ -12,8 +12,8 @@ import orjson
 from runner import fit
 from runner.redact import Redactor
 from runner.types import JSONObject
+from runner.version import NAME
 
-SERVICE: Final = "gitops-flow-runner"
 MAX_LINE: Final = 15_000
 """Bytes of a line with its newline: container runtimes cut lines at 16 KiB."""
 
@@ -139,7 +139,7 @@ class Recorder:
         self,
         redactor: Redactor,
         *sinks: Sink,
-        service: str = SERVICE,
+        service: str = NAME,
         max_line: int = MAX_LINE,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,

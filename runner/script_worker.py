@@ -30,7 +30,7 @@ MAX_REPORT = (16 << 20) + (1 << 20)
 #: What a script that has used up its memory gets on top, to report: bytes.
 RESERVE = 1 << 20
 
-#: What the largest request and report take besides the memory of the script: bytes.
+#: What the largest request and report take beside the memory of the script: bytes.
 HEADROOM = 256 << 20
 
 #: A script that ran for less cannot have used much memory: seconds.
@@ -134,7 +134,8 @@ class Process:
         self._before = self._size(b"VmHWM:")
         for limit in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
             resource.setrlimit(limit, (0, 0))
-        _limit(resource.RLIMIT_AS, self._size(b"VmSize:") + self._memory + HEADROOM)
+        if size := self._size(b"VmSize:"):
+            _limit(resource.RLIMIT_AS, size + self._memory + HEADROOM)
         self.renew()
 
     def renew(self) -> None:
@@ -192,4 +193,7 @@ def _send(report: bytes, *, ends: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    try:
+        main(float(sys.argv[1]), int(sys.argv[2]))
+    except BrokenPipeError:
+        sys.exit()  # the runner has ended while a script ran

@@ -77,7 +77,7 @@ class Scripts:
         """
         Run *code* with *data*, a JSON object, as soon as a process has nothing else to do.
 
-        Cancelled, it ends the script.
+        Whatever becomes of the script is told, and never raised; cancelling this ends the script.
         """
         text = code.encode()
         request = _REQUEST.pack(len(text), len(data)) + text + data

@@ -15,6 +15,7 @@ from runner.loader import Loader
 from runner.model import Issue
 from runner.operations import BUILTIN
 from runner.settings import Settings
+from runner.version import NAME
 
 _DEFAULT = Path("flows.d")
 
@@ -122,7 +123,7 @@ def _sarif(issues: Sequence[Issue]) -> str:
     run = {
         "tool": {
             "driver": {
-                "name": "gitops-flow-runner",
+                "name": NAME,
                 "rules": [{"id": code} for code in sorted({issue.code for issue in issues})],
             }
         },

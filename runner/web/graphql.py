@@ -76,9 +76,9 @@ async def _asked(request: web.Request) -> tuple[str, JSONObject, str | None]:
     if not isinstance(given, dict) or not isinstance(given.get("query"), str):
         raise InvalidPayload("Invalid payload. Must provide query string.")
     variables, operation = given.get("variables"), given.get("operationName")
-    if not isinstance(variables or {}, dict):
+    if variables is not None and not isinstance(variables, dict):
         raise InvalidPayload("Invalid payload. The variables must be an object.")
-    if not isinstance(operation or "", str):
+    if operation is not None and not isinstance(operation, str):
         raise InvalidPayload("Invalid payload. The name of the operation must be a string.")
     return given["query"], variables or {}, operation or None
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from aiohttp import web
@@ -20,6 +19,7 @@ from runner.errors import (
 from runner.model import Generation
 from runner.query.language import DEFAULT_LIMIT
 from runner.types import JSONObject
+from runner.version import NAME, version
 from runner.web import answers, shapes, starting
 from runner.web.callers import identify
 from runner.web.contract import Answer, Content, Parameter, Promise, Refusal, Route, refusal
@@ -27,14 +27,6 @@ from runner.web.keys import REGISTRY
 from runner.web.listing import SCHEMA
 
 #: The distribution.
-_NAME: Final = "gitops-flow-runner"
-
-
-def _version() -> str:
-    try:
-        return version(_NAME)
-    except PackageNotFoundError:  # run from a checkout
-        return "0"
 
 
 # --- handlers -----------------------------------------------------------------------------------
@@ -48,12 +40,12 @@ async def info(request: web.Request) -> web.Response:
     revision of what runs.
     """
     caller = identify(request)
-    project = {"project_name": _NAME, "project_descriptor": None, "project_logo": None}
+    project = {"project_name": NAME, "project_descriptor": None, "project_logo": None}
     told: JSONObject = {"project": {**project, "project_color": None, "default_language": "en-US"}}
     if caller.known:
         told["queryLimit"] = {"default": DEFAULT_LIMIT, "max": -1}
     if caller.role.allows("source", "read"):
-        told |= {"version": _version(), "revision": request.app[REGISTRY].current.revision}
+        told |= {"version": version(), "revision": request.app[REGISTRY].current.revision}
     return answers.json({"data": told})
 
 
@@ -119,7 +111,7 @@ def describe(routes: Iterable[Route], generation: Generation | None = None) -> J
         schemes |= start.schemes
     return {
         "openapi": "3.1.0",
-        "info": {"title": _NAME, "version": _version(), "description": _DESCRIPTION},
+        "info": {"title": NAME, "version": version(), "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": paths.items,
         "components": {

@@ -112,6 +112,8 @@ def test_a_url_is_encoded_once(text: str, expected: str) -> None:
         ("http://a|b/", "host"),
         ("http://*/", "host"),
         ("http://a/\ud800", "host or port"),
+        (f"http://{'a' * 254}/", "no host name"),
+        ("http://a/" + " " * 70_000, "longer than 65536"),
     ],
 )
 def test_what_is_no_url_is_refused(text: str, words: str) -> None:

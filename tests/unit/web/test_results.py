@@ -198,3 +198,16 @@ async def test_what_another_server_answered_is_not_our_answer(serve: Serve) -> N
     assert stranger.message == "An unexpected error occurred."
     assert (boss.status, boss.code) == (500, "ERR_BAD_REQUEST")
     assert boss.message == "the server answered 404 Not Found"
+
+
+async def test_a_flow_cannot_call_the_runner_that_runs_it(serve: Serve) -> None:
+    """Callers from this machine may be trusted, and a flow would be one."""
+    service = await serve()
+    await service.load(asks=ASKS.replace("URL", f"{service.url}/server/ping"))
+
+    answer = await call(service, "asks", {})
+
+    assert answer.status == 500
+    (rejected,) = service.said("operation.rejected")
+    assert rejected["error"]["code"] == "EGRESS_DENIED"
+    assert "this runner listens there" in rejected["error"]["message"]
