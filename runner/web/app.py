@@ -1,5 +1,6 @@
 """Put the routes together."""
 
+import asyncio
 from datetime import UTC, datetime
 from functools import partial, wraps
 
@@ -14,6 +15,7 @@ from runner.settings import Settings
 from runner.types import JSONObject
 from runner.web import answers, callers, delivery
 from runner.web.brake import Brake
+from runner.web.graphql import AT_ONCE, GRAPHQL
 from runner.web.keys import ENGINE, RECORDER, REGISTRY, SETTINGS, SOURCE, Handler, Source
 from runner.web.listing import LISTING, Listing
 from runner.web.routes import ROUTES
@@ -38,6 +40,7 @@ def build(
     app[BRAKE] = Brake()
     app[LISTING] = Listing(registry, source_, partial(_last_execution, engine))
     app[SPECS] = Specs(ROUTES)
+    app[GRAPHQL] = asyncio.Semaphore(AT_ONCE)
     for route in ROUTES:
         for method in route.methods:
             app.router.add_route(method, route.path, _answering(route.handler))

@@ -2,17 +2,23 @@
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from runner import jsontext
 from runner.errors import InvalidPayload, MethodNotAllowed
+from runner.query.tables import Tables
 from runner.types import JSONObject, JSONValue
 from runner.web import answers, bodies
 from runner.web.callers import Caller, identify
 from runner.web.keys import REGISTRY, SETTINGS
 from runner.web.listing import FLOWS, LISTING, OPERATIONS, SCHEMA
+
+AT_ONCE: Final = 2
+"""Documents that are looked at together; the others wait for their turn."""
+
+GRAPHQL: Final = web.AppKey("graphql", asyncio.Semaphore)
 
 #: Collections by the names of their queries, for those who may read flows.
 _ROOTS = {"flows": FLOWS.name, "operations": OPERATIONS.name}
@@ -33,14 +39,35 @@ async def _answer(request: web.Request, caller: Caller, *, readable: bool) -> we
     if request.method not in ("GET", "POST"):
         raise MethodNotAllowed(request.method, ("GET", "POST"))
     document, variables, operation = await _asked(request)
-    # Beside the loop: the library takes a while to load, which happens once.
-    engine, library = await asyncio.to_thread(_system, readable=readable)
+    tables = request.app[LISTING].tables()
+    async with request.app[GRAPHQL]:
+        # Beside the loop: a document may take a while to check, and the library to load.
+        answer = await asyncio.to_thread(
+            _answered, document, variables, operation, tables, caller, readable=readable
+        )
+    if answer is None:
+        raise _refused(request, caller)
+    return answers.json(answer)
+
+
+def _answered(
+    document: str,
+    variables: JSONObject,
+    operation: str | None,
+    tables: Tables,
+    caller: Caller,
+    *,
+    readable: bool,
+) -> JSONObject | None:
+    """The answer; None for what is no query."""
+    engine, library = _system(readable=readable)
     asked = library.Asked(document, variables, operation)
     parsed, kind = engine.read(asked)
     if kind is not None and kind.value != "query":
-        raise _refused(request, caller)
-    context = library.Context(request.app[LISTING].tables(), caller.accountability.as_data())
-    return answers.json(engine.answer(parsed, asked, context))
+        return None
+    context = library.Context(tables, caller.accountability.as_data())
+    answer: JSONObject = engine.answer(parsed, asked, context)
+    return answer
 
 
 def _refused(request: web.Request, caller: Caller) -> MethodNotAllowed:

@@ -42,15 +42,21 @@ from runner.query.tables import Tables
 from runner.types import JSONObject, JSONValue
 from runner.web import graphql_schema
 
-MAX_TOKENS: Final = 10_000
+MAX_LENGTH: Final = 1 << 16
+"""Characters of a document."""
+MAX_TOKENS: Final = 4000
 """Words and signs of a document."""
+MAX_WRITTEN: Final = 300
+"""Fields and fragments that a document names: each is compared with all others like it."""
 MAX_FIELDS: Final = 1000
 """Fields that a document asks for, those of a fragment as often as it is used."""
-MAX_DEPTH: Final = 20
-"""How deep fields may be nested; tools that read the whole schema need 14."""
+MAX_DEPTH: Final = 25
+"""How deep fields and fragments may be nested; tools that read the whole schema need 20."""
 MAX_QUERIES: Final = 20
 """Root fields: each may look at all records."""
 _MAX_ERRORS: Final = 20
+#: Characters of a message: it quotes the document.
+_MAX_MESSAGE: Final = 300
 
 #: A name in a message of graphql-core.
 _NAME: Final = re.compile(r"'([^' ]+)'")
@@ -92,7 +98,7 @@ class InvalidDocument(RunnerError):
 def _located(error: GraphQLError) -> JSONObject:
     places = [{"line": each.line, "column": each.column} for each in error.locations or ()]
     # Names stand in double quotes in the reference implementation, which Directus uses.
-    message = _NAME.sub(r'"\1"', error.message)
+    message = _NAME.sub(r'"\1"', error.message[:_MAX_MESSAGE])
     return {"message": message, **({"locations": places} if places else {})}
 
 
@@ -112,6 +118,8 @@ class System:
 
         Raises InvalidDocument for what is no document, or too much of one.
         """
+        if len(asked.document) > MAX_LENGTH:
+            raise _too_much(f"is longer than {MAX_LENGTH} characters")
         try:
             document = parse(
                 asked.document, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False
@@ -166,8 +174,6 @@ class _Size(NamedTuple):
 
     #: Fields with all that is inside of them.
     fields: int = 0
-    #: How deep they are nested.
-    depth: int = 0
     #: Those that stand at the top of it.
     top: int = 0
 
@@ -176,51 +182,55 @@ class _Measure:
     """How much a document asks for, without following a fragment twice."""
 
     def __init__(self, document: DocumentNode) -> None:
-        self._document = document
+        self._definitions = document.definitions
         self._fragments = {
             each.name.value: each
             for each in document.definitions
             if isinstance(each, FragmentDefinitionNode)
         }
         self._sizes: dict[str, _Size] = {}
+        self._written = 0
 
     def check(self) -> None:
-        """Raise InvalidDocument if it is too much."""
-        for each in self._document.definitions:
-            if not isinstance(each, OperationDefinitionNode):
-                continue
-            size = self._size(each.selection_set)
-            if size.depth > MAX_DEPTH:
-                raise _too_much(f"is nested deeper than {MAX_DEPTH}")
-            if size.fields > MAX_FIELDS:
-                raise _too_much(f"asks for more than {MAX_FIELDS} fields")
-            if size.top > MAX_QUERIES:
-                raise _too_much(f"has more than {MAX_QUERIES} queries")
+        """Raise InvalidDocument if it is too much, even in a fragment that nothing uses."""
+        for each in self._definitions:
+            if isinstance(each, OperationDefinitionNode):
+                size = self._size(each.selection_set, 0)
+                if size.fields > MAX_FIELDS:
+                    raise _too_much(f"asks for more than {MAX_FIELDS} fields")
+                if size.top > MAX_QUERIES:
+                    raise _too_much(f"has more than {MAX_QUERIES} queries")
+            elif isinstance(each, FragmentDefinitionNode):
+                self._fragment(each.name.value, 0)
 
-    def _size(self, selections: SelectionSetNode | None) -> _Size:
-        parts = [self._part(each) for each in selections.selections] if selections else []
-        return _Size(
-            sum(each.fields for each in parts),
-            max((each.depth for each in parts), default=0),
-            sum(each.top for each in parts),
-        )
+    def _size(self, selections: SelectionSetNode | None, depth: int) -> _Size:
+        fields = top = 0
+        for each in selections.selections if selections else ():
+            self._written += 1
+            if self._written > MAX_WRITTEN:
+                raise _too_much(f"names more than {MAX_WRITTEN} fields and fragments")
+            size = self._part(each, depth + 1)
+            fields, top = fields + size.fields, top + size.top
+        return _Size(fields, top)
 
-    def _part(self, selection: SelectionNode) -> _Size:
+    def _part(self, selection: SelectionNode, depth: int) -> _Size:
+        if depth > MAX_DEPTH:
+            raise _too_much(f"is nested deeper than {MAX_DEPTH}")
         match selection:
             case FieldNode():
-                inner = self._size(selection.selection_set)
-                return _Size(inner.fields + 1, inner.depth + 1, 1)
+                return _Size(self._size(selection.selection_set, depth).fields + 1, 1)
             case InlineFragmentNode():
-                return self._size(selection.selection_set)
+                return self._size(selection.selection_set, depth)
             case FragmentSpreadNode():
-                return self._fragment(selection.name.value)
+                return self._fragment(selection.name.value, depth)
         return _Size()
 
-    def _fragment(self, name: str) -> _Size:
+    def _fragment(self, name: str, depth: int) -> _Size:
         if name not in self._sizes:
             self._sizes[name] = _Size()  # in a circle, which is told later
             fragment = self._fragments.get(name)
-            self._sizes[name] = self._size(None if fragment is None else fragment.selection_set)
+            selections = None if fragment is None else fragment.selection_set
+            self._sizes[name] = self._size(selections, depth)
         return self._sizes[name]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runner.web.graphql_system import MAX_DEPTH, MAX_FIELDS, MAX_QUERIES, MAX_TOKENS
+from runner.web.graphql_system import MAX_DEPTH, MAX_LENGTH, MAX_QUERIES, MAX_TOKENS, MAX_WRITTEN
 from tests.unit.web.conftest import ECHO, TOKENS, Answer, Serve, Service
 
 READER = {"Authorization": "Bearer the-reader-token"}
@@ -215,10 +215,9 @@ async def test_who_may_not_read_flows_is_not_told_how_they_change(service: Servi
 
 
 FRAGMENTS = " ".join(
-    f"fragment F{n} on directus_flows {{ ...{n} a{n}: operation {{ flow {{ ...{n} }} }} }}".replace(
-        f"...{n} ", f"...F{n + 1} "
-    )
-    for n in range(30)
+    f"fragment F{n - 1} on directus_flows {{"
+    f" ...F{n} a{n}: operations {{ key f: flow {{ ...F{n} }} g: flow {{ ...F{n} }} }} }}"
+    for n in range(1, 9)
 )
 
 
@@ -239,16 +238,27 @@ FRAGMENTS = " ".join(
             f"more than {MAX_QUERIES} queries",
         ),
         (
-            "{ flows { " + "".join(f"a{n}: name " for n in range(MAX_FIELDS)) + "} }",
-            f"more than {MAX_FIELDS} fields",
+            "{ flows { " + "name " * MAX_WRITTEN + "} }",
+            f"more than {MAX_WRITTEN} fields and fragments",
+        ),
+        (
+            "{ server_ping } fragment A on Query { " + "server_ping " * MAX_WRITTEN + "}",
+            f"more than {MAX_WRITTEN} fields and fragments",
+        ),
+        ("# " + "a" * MAX_LENGTH, f"longer than {MAX_LENGTH} characters"),
+        (
+            "{ ...F0 } "
+            + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(100))
+            + " fragment F100 on Query { server_ping }",
+            f"nested deeper than {MAX_DEPTH}",
         ),
         (
             "{ flows {" + "operation { flow {" * MAX_DEPTH + "id" + "} }" * MAX_DEPTH + "} }",
             f"nested deeper than {MAX_DEPTH}",
         ),
         (
-            f"{{ flows {{ ...F0 }} }} {FRAGMENTS} fragment F30 on directus_flows {{ id }}",
-            "nested deeper",
+            f"{{ flows {{ ...F0 }} }} {FRAGMENTS} fragment F8 on directus_flows {{ id }}",
+            "asks for more than",
         ),
         (
             "{ flows { ...A } } fragment A on directus_flows { ...B }"
