@@ -1,4 +1,9 @@
-"""Slow down whoever guesses credentials, without holding up anybody else."""
+"""
+Slow down whoever tries wrong tokens, without holding up anybody else.
+
+A right token is always taken, at once: callers behind one proxy have one address, and a stranger
+among them must not lock the others out. Against guessing, tokens have to be long.
+"""
 
 import asyncio
 import ipaddress

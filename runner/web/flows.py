@@ -15,7 +15,7 @@ from runner.types import JSONObject, JSONValue
 from runner.web import answers, bodies
 from runner.web.callers import Caller, identify
 from runner.web.keys import REGISTRY, SETTINGS, Handler
-from runner.web.listing import FLOWS, LISTING, LIVE, SCHEMA
+from runner.web.listing import FLOWS, LISTING, LIVE, OPERATIONS, SCHEMA
 
 #: What reads; everything else would change something.
 _READING: Final = ("GET", "HEAD", "SEARCH")
@@ -63,12 +63,17 @@ def single(collection: Collection) -> Handler:
 async def read_only(request: web.Request) -> web.Response:
     """Flows change by commit: where, is told to those who may read them."""
     identify(request).require("flows", "read")
+    name = request.match_info.get("name", "").rstrip("/")
+    allowed = _READING[:2] if name else _READING
+    if request.method in ("SEARCH", "OPTIONS"):
+        raise MethodNotAllowed(request.method, allowed)
     current = request.app[REGISTRY].current
-    entry = current.find(request.match_info.get("name", "").rstrip("/"))
-    where = "the folder they are read from" if entry is None else f"the file {entry.path}"
+    operation = request.app[LISTING].tables().by_id(OPERATIONS).get(name.lower(), {})
+    entry = current.find(operation.get("flow", name))
+    where = "their files" if entry is None else f"the file {entry.path}"
     raise MethodNotAllowed(
         request.method,
-        _READING,
+        allowed,
         f"Flows are changed by a commit to {where}, not here; revision {current.revision} runs.",
     )
 

@@ -63,7 +63,6 @@ def entry(row: JSONObject) -> Entry:
         trigger=cast("Any", SimpleNamespace(kind=row["trigger"])),
         operations={each["key"]: operation(each, keys) for each in row["operations"]},
         first=keys.get(row["operation"]),
-        accountability=row["accountability"],
         date_created=row["date_created"],
         user_created=row["user_created"],
         definition=row["options"],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from runner.redact import PLACEHOLDER
 from runner.template import to_json
 from runner.types import JSONObject, JSONValue
 from tests.acceptance.daemon import PATIENCE, Daemon
@@ -144,8 +145,16 @@ def recorded(case: Case) -> JSONObject:
     }
     if case.log is not None:
         steps = [_step(each) for each in case.log["steps"]]
-        told |= _env_shown({"steps": steps, "trigger": case.log["trigger"]})
+        told |= _env_shown({"steps": steps, "trigger": _hidden(case.log["trigger"])})
     return without_volatile(told, case)
+
+
+def _hidden(trigger: JSONObject) -> JSONObject:
+    """Trigger data with its `secret` as records have it here: hidden, wherever it stands."""
+    body = trigger.get("body")
+    if isinstance(body, dict) and "secret" in body:
+        return {**trigger, "body": {**body, "secret": PLACEHOLDER}}
+    return trigger
 
 
 def _step(step: JSONObject) -> JSONObject:
