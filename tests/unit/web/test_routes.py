@@ -99,6 +99,11 @@ async def test_every_refused_delivery_leaves_one_record(serve: Serve) -> None:
     assert record["data"]["status"] == 404
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries *token*."""
+    return {"Authorization": f"Bearer {token}"}
+
+
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
 @pytest.mark.parametrize("path", ["/flows", "/flows/", "/flows/billing/order", f"/flows/{ID}"])
 async def test_flows_change_by_commit(serve: Serve, method: str, path: str) -> None:
@@ -108,10 +113,26 @@ async def test_flows_change_by_commit(serve: Serve, method: str, path: str) -> N
     answer = await service.ask(method, path)
 
     assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "GET, HEAD, SEARCH"
+    everything = path in ("/flows", "/flows/")
+    assert answer.headers["Allow"] == ("GET, HEAD, SEARCH" if everything else "GET, HEAD")
     assert "commit" in answer.message
     assert "revision-1" in answer.message
-    assert ("billing/order.yaml" in answer.message) == (path not in ("/flows", "/flows/"))
+    assert ("billing/order.yaml" in answer.message) is not everything
+
+
+async def test_an_operation_changes_by_a_commit_to_the_file_of_its_flow(serve: Serve) -> None:
+    """Whoever writes to it is told which file that is; a SEARCH of one record is none at all."""
+    service = await serve(TOKENS, two=TWO)
+    (first, *_) = (await service.get("/operations", headers=bearer("the-reader-token"))).json[
+        "data"
+    ]
+    path = f"/operations/{first['id']}"
+
+    written = await service.ask("DELETE", path, headers=bearer("the-reader-token"))
+    searched = await service.ask("SEARCH", path, headers=bearer("the-reader-token"))
+
+    assert "two.yaml" in written.message
+    assert searched.message == 'Invalid method "SEARCH" used. Should be one of "GET", "HEAD".'
 
 
 async def test_writing_without_permission_is_403(serve: Serve) -> None:
