@@ -22,7 +22,7 @@ MODULES: Final = sorted((ROOT / "runner").rglob("*.py"))
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 #: Takes 50 ms or more to import, and most processes never need it; or is not on every platform.
-LAZY: Final = {"jsonschema", "jwt", "qs_codec", "re2", "referencing", "uvloop"}
+LAZY: Final = {"cryptography", "jsonschema", "jwt", "qs_codec", "re2", "referencing", "uvloop"}
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:

@@ -14,10 +14,14 @@ from typing import Any, Final, NamedTuple
 
 from runner import fit, jsontext, template
 from runner.errors import OperationError
+from runner.operations import pem
 from runner.types import JSONObject, JSONValue
 
 MAX_LENGTH: Final = 1 << 20
-"""Longest token, in characters."""
+"""Longest token that is read, in characters."""
+
+MAX_JSON: Final = 64 << 10
+"""Longest header, payload or secret that is written as JSON, in bytes."""
 
 #: Algorithms by what they need: a secret, or one of these kinds of key.
 _SECRET: Final = ("HS256", "HS384", "HS512")
@@ -107,23 +111,36 @@ def sign(header: JSONObject, payload: JSONObject, secret: str, *, allow_small: b
     A token of *header*, which names its `alg`, and *payload*, signed with *secret*.
 
     Raises OperationError where *secret* does not fit, is an RSA key of less than 2048 bits and
-    not *allow_small*, or where the token would be longer than MAX_LENGTH characters.
+    not *allow_small*, or where header or payload are longer than MAX_JSON.
     """
     algorithm = header["alg"]
     key = _signing_key(secret, algorithm, allow_small)
     signed = f"{_encoded(to_json(header).encode())}.{_encoded(to_json(payload).encode())}"
     signature = _algorithms()[algorithm].sign(signed.encode(), key)
-    token = f"{signed}.{_encoded(signature)}"
-    if len(token) > MAX_LENGTH:
-        raise _too_large()
-    return token
+    return f"{signed}.{_encoded(signature)}"
 
 
 def to_json(value: JSONValue) -> str:
-    """JSON as JavaScript writes it. Raises OperationError for what no token can hold."""
-    if not fit.is_small(value, MAX_LENGTH):
-        raise _too_large()
+    """JSON as JavaScript writes it. Raises OperationError for what no token is made of."""
+    if not _fits(value):
+        raise OperationError("a token is not made of more than 64 KiB of JSON", name="Error")
     return template.to_json(_in_order(value))
+
+
+def _fits(value: JSONValue) -> bool:
+    """
+    Whether *value* has at most MAX_JSON bytes, before it is put in order, which is slow.
+
+    Raises OperationError for what JSON cannot say.
+    """
+    # Roughly at first, as parts that are shared may be endless. Twice, as it counts 8 a member,
+    # and the shortest takes 5.
+    if not fit.is_small(value, 2 * MAX_JSON):
+        return False
+    try:
+        return len(jsontext.write(value)) <= MAX_JSON
+    except ValueError as error:
+        raise OperationError(str(error), name="Error") from None
 
 
 def _in_order(value: JSONValue) -> JSONValue:
@@ -141,10 +158,6 @@ def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def _too_large() -> OperationError:
-    return OperationError("the token would be longer than 1 MiB", name="Error")
-
-
 # --- verifying ----------------------------------------------------------------------------------
 
 
@@ -158,10 +171,10 @@ def verify(token: Token, secret: str, allowed: list[str] | None = None) -> None:
         raise JsonWebTokenError("jwt signature is required")
     if "crit" in token.header:  # what stands in it has to be understood (RFC 7515 §4.1.11)
         raise JsonWebTokenError("jwt has critical headers, and none is supported")
-    algorithm = token.header.get("alg")
+    algorithm: Any = token.header.get("alg")
     key = _verifying_key(secret, algorithm, allowed)
     signature = _decoded(token.signature)
-    verifier = _algorithms()[str(algorithm)]
+    verifier = _algorithms()[algorithm]
     if signature is None or not verifier.verify(token.signed.encode(), key, signature):
         raise JsonWebTokenError("invalid signature")
 
@@ -221,18 +234,18 @@ def _key(text: str) -> _Key | None:
     return _pem(text) if "-----BEGIN" in text else _of_kind(_SECRET, text)
 
 
-# Kept, as reading a private RSA key holds everything up for 50 ms and more; secrets are not.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # of keys; secrets are not kept
 def _pem(text: str) -> _Key | None:
-    return next((key for kind in _KEYS if (key := _of_kind(kind, text))), None)
+    material = pem.read(text)
+    return next((key for kind in _KEYS if (key := _of_kind(kind, material))), None)
 
 
-def _of_kind(kind: tuple[str, ...], text: str) -> _Key | None:
+def _of_kind(kind: tuple[str, ...], material: Any) -> _Key | None:
     from jwt import PyJWTError  # noqa: PLC0415 - as below
 
     try:
-        return _Key(_algorithms()[kind[0]].prepare_key(text), kind)
-    except (PyJWTError, ValueError, TypeError):  # TypeError: it is encrypted
+        return _Key(_algorithms()[kind[0]].prepare_key(material), kind)
+    except (PyJWTError, ValueError, TypeError):  # TypeError: it is of another kind
         return None
 
 

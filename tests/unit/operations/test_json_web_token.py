@@ -6,12 +6,15 @@ Tokens that are compared byte by byte were made by Directus 10.13.4 or by jsonwe
 
 import base64
 import string
+from datetime import datetime
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final
 
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -703,6 +706,33 @@ async def test_a_key_that_does_not_fit_does_not_sign(
     assert error == {"name": "Error", "message": f"secretOrPrivateKey {message}"}
 
 
+def certificate(name: str) -> str:
+    """The public key in a certificate, which ended long ago."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder(subject, subject, key(name).public_key(), 1)
+    builder = builder.not_valid_before(datetime(2001, 1, 1))
+    builder = builder.not_valid_after(datetime(2001, 1, 2))
+    digest = None if name == "Ed25519" else hashes.SHA256()
+    return builder.sign(key(name), digest).public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS512", "ES256", "ES512", "EdDSA"])
+async def test_a_certificate_verifies_what_its_key_signed(algorithm: str) -> None:
+    """It is one more way to write a public key: it signs nothing, and is never a secret."""
+    secret = certificate(KEYS[algorithm] or "")
+    more = {"algorithm": algorithm}
+    token = await operate("sign", payload={"iat": 1}, secret=pair(algorithm)[0], options=more)
+
+    for options in ({}, {"algorithms": [algorithm]}):
+        assert await verify(token, secret, **options) == {"iat": 1}
+    other = certificate("P-384")
+    assert await refusal(token, other) == no_token("invalid algorithm")
+    error = await rejection("sign", payload={}, secret=secret, options=more)
+    assert error["message"] == f"secretOrPrivateKey must be a private key when using {algorithm}"
+    error = await refusal(TOKEN, secret, algorithms=["HS256"])
+    assert error["message"] == "secretOrPublicKey must be a symmetric key when using HS256"
+
+
 async def test_a_small_rsa_key_signs_where_that_is_allowed() -> None:
     """`allowInsecureKeySizes` says so."""
     more = {"algorithm": "RS256", "allowInsecureKeySizes": True}
@@ -773,17 +803,44 @@ async def test_decoding_has_its_limits_too() -> None:
 
 
 async def test_what_could_not_be_verified_is_not_signed(world: World) -> None:
-    """More than 1 MiB, also of a value that is small because its parts share what they hold."""
-    assert await verify(await sign({"a": "x" * 700_000, "iat": 1}))
+    """More than 64 KiB, also of a value that is small because its parts share what they hold."""
+    most = (64 << 10) - len('{"a":"","iat":1}')
+    assert await verify(await sign({"a": "x" * most, "iat": 1}))
     shared: JSONValue = "x" * 1000
     for _ in range(20):
         shared = [shared, shared]
-    for large in ("x" * 1_000_000, shared):
-        options = {"operation": "sign", "payload": {"a": "{{ $trigger }}"}, "secret": SECRET}
+    for large in ("x" * (most + 1), "x" * 1_000_000, "\n" * (most // 2 + 1), [0] * 40_000, shared):
+        payload = {"a": "{{ $trigger }}", "iat": 1}
+        options = {"operation": "sign", "payload": payload, "secret": SECRET}
 
         result = await world.operate("json-web-token", options, large)
 
-        assert result.value == {"name": "Error", "message": "the token would be longer than 1 MiB"}
+        message = "a token is not made of more than 64 KiB of JSON"
+        assert result.value == {"name": "Error", "message": message}
+
+
+@pytest.mark.parametrize("payload", [{"a": "\ud800"}, {"iat": 2**63, "nbf": 2**64}])
+def test_what_json_cannot_say_is_not_signed(payload: JSONObject) -> None:
+    """Half a character, and a sum that no 64 bits hold."""
+    with pytest.raises(OperationError, match="cannot be written as JSON"):
+        jws.to_json(payload)
+
+
+def test_what_is_too_large_is_not_even_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing megabytes holds everything up for half a second."""
+    monkeypatch.delattr(jws, "_in_order")
+
+    with pytest.raises(OperationError, match="64 KiB"):
+        jws.to_json({"a": [0] * 700_000})
+
+
+async def test_the_longest_token_that_is_made_can_be_read() -> None:
+    """Whatever it is made of, and with the longest header."""
+    numbers = [1e20] * 10_800  # JavaScript writes them with every 0
+    for longest in ("\U0001f600" * 16_000, numbers):
+        token = await sign({"a": longest}, header={"a": longest})
+
+        assert await verify(token, complete=True)
 
 
 def test_keys_that_look_like_numbers_do_not_make_it_slow() -> None:
