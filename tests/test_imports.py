@@ -30,7 +30,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def imported(case: str) -> str:
     """Import a case into OUT; what there is to say."""
-    flows = exports.read((FOLDER / f"{case}.json").read_bytes())
+    flows = exports.read((FOLDER / f"{case}.json").read_bytes()).flows
     files = folder.plan(directus.convert(flows), OUT)
     for file in files:
         folder.write(file)
@@ -75,7 +75,7 @@ def test_a_second_import_changes_nothing(case: str) -> None:
     said = imported(case)
     before = texts(OUT)
 
-    flows = exports.read((FOLDER / f"{case}.json").read_bytes())
+    flows = exports.read((FOLDER / f"{case}.json").read_bytes()).flows
     files = folder.plan(directus.convert(flows), OUT)
 
     assert {file.standing for file in files} == {folder.Standing.SAME}

@@ -23,7 +23,7 @@ examples:
   runner schema --out schemas               the schemas for your editor
   runner import directus export.json --out flows.d
 
-exit codes: 0 clean, 1 issues or a flow that did not resolve, 2 could not run
+exit codes: 0 clean, 1 errors or a flow that did not resolve, 2 could not run
 """
 
 _COMMANDS = (serve, validate, run, list_, schema, import_)

@@ -85,10 +85,13 @@ def import_directus(arguments: argparse.Namespace) -> int:
     unread = 0
     for name, content in _sources(arguments):
         try:
-            flows += exports.read(content())
+            export = exports.read(content())
         except Unreadable as error:
-            unread += 1
-            print(f"{name}: {error.message}", file=sys.stderr)
+            export = exports.Export([], [error.message])
+        flows += export.flows
+        unread += len(export.unread)
+        for told in export.unread:
+            print(f"{name}: {told}", file=sys.stderr)
     if not flows:
         raise Unreadable("no flows were found, so nothing was written")
     files = folder.plan(directus.convert(flows), arguments.out, force=arguments.force)

@@ -12,7 +12,7 @@ from runner import source
 from runner.cli import settings_flags, terminal
 from runner.errors import RunnerError
 from runner.loader import Loader
-from runner.model import Issue
+from runner.model import Issue, Severity
 from runner.operations import BUILTIN
 from runner.settings import Settings
 from runner.version import NAME
@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             "Check flow files and the links between them. With --settings, also whether the"
             " secrets and roles that they name exist there."
         ),
-        epilog="exit codes: 0 no issue, 1 issues (warnings too), 2 could not run",
+        epilog="exit codes: 0 no error, 1 errors (with --strict: any issue), 2 could not run",
     )
     parser.add_argument(
         "paths",
@@ -47,24 +47,27 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default="text",
         help="text for people, json for programs, github for annotations, sarif for scanners",
     )
+    parser.add_argument("--strict", action="store_true", help="let warnings count as errors do")
     parser.set_defaults(command=validate)
 
 
 def validate(arguments: argparse.Namespace) -> int:
-    """Print all issues; 1 if there are any."""
+    """Print all issues; 1 if one of them is an error, or with --strict if there are any."""
     settings = settings_flags.load(arguments) if arguments.settings else None
     home = _DEFAULT if settings is None else settings.flows
-    issues = [
+    found = [
         issue
         for path in arguments.paths or [home]
         for issue in asyncio.run(_issues(settings, *_root(path, home)))
     ]
+    issues = [*dict.fromkeys(found)]  # paths may overlap
     text = _FORMATS[arguments.format](issues)
     if text:
         print(text)
     if arguments.format == "text" and not issues and sys.stdout.isatty():
         print("no issues")
-    return 1 if issues else 0
+    counts = (arguments.strict or issue.severity is Severity.ERROR for issue in issues)
+    return 1 if any(counts) else 0
 
 
 def _root(path: Path, home: Path) -> tuple[Path, str | None]:

@@ -1,13 +1,14 @@
 """Which credential headers a flow reads: here, `expose_headers` has to list them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from runner import template
 from runner.errors import Malformed
 from runner.importers.sequences import Node
 from runner.operations import BUILTIN
+from runner.template import Reference
 from runner.types import JSONValue
 
 _HEADERS: Final = ("authorization", "cookie", "proxy-authorization")
@@ -21,7 +22,8 @@ def read_by(nodes: Mapping[str, Node], root: str | None) -> list[str]:
     for id_, node in nodes.items():
         # Before anything has run, $last is what started the flow.
         roots = ("$trigger", "$last") if id_ == root else ("$trigger",)
-        for path in _paths(node.fields.get("type"), node.fields.get("options")):
+        for reference in references(node.fields.get("type"), node.fields.get("options")):
+            path = reference.path
             if len(path) > 2 and path[0] in roots and path[1] == "headers":
                 found.add(path[2])
     return [name for name in _HEADERS if name in found]
@@ -33,15 +35,14 @@ def named_in(code: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def _paths(type_: JSONValue, options: JSONValue) -> Iterable[tuple[str, ...]]:
+def references(type_: JSONValue, options: JSONValue) -> list[Reference]:
     """Where *options* look in the data chain, as far as they can be read."""
-    paths: list[tuple[str, ...]] = []
+    found: list[Reference] = []
     try:
-        paths += [each.path for each in template.compile(options).references]
+        found += template.compile(options).references
         condition = BUILTIN.get("condition")
         if type_ == "condition" and condition is not None and isinstance(options, dict):
-            prepared = condition.prepared({"filter": None, **options})
-            paths += [each.path for each in prepared.references]
+            found += condition.prepared({"filter": None, **options}).references
     except* Malformed:
         pass  # it is the compiler's to say
-    return paths
+    return found

@@ -7,11 +7,13 @@ text that is made of this.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from runner import schema
 from runner.ids import is_uuid
-from runner.importers import credentials, options
+from runner.importers import credentials, findings, options
+from runner.importers.findings import Finding
 from runner.importers.options import present
 from runner.importers.sequences import Arrangement, Node, arrange
 from runner.mistakes import shown
@@ -33,6 +35,8 @@ class Imported:
     obstacles: tuple[str, ...]
     #: What was left out, and why; the comments say it too.
     omissions: tuple[str, ...]
+    #: What is to be said about places in *data*.
+    findings: tuple[Finding, ...]
 
 
 def convert(flows: Sequence[JSONObject]) -> list[Imported]:
@@ -67,7 +71,7 @@ class _Conversion:
         nodes = self._nodes()
         arrangement = arrange(nodes, root)
         self._omit(arrangement, nodes)
-        data = {
+        data: JSONObject = {
             "id": id_,
             "name": name,
             "description": flow.get("description") or None,
@@ -81,17 +85,31 @@ class _Conversion:
             "user_created": self._user(),
             "operations": arrangement.operations or None,
         }
+        data = present(data)
+        self.comments |= arrangement.comments
+        found = self._findings(data)
         title = shown(str(name)) if name else "a flow without a name"
         header = [f"Imported from Directus: {title} ({shown(id_) if id_ else 'no id'})."]
         header += [f"{each[0].upper()}{each[1:]}." for each in self.omissions]
+        self.comments[()] = "\n".join(header)
         return Imported(
             name=name if isinstance(name, str) else "",
             id=id_ or "",
-            data=present(data),
-            comments=self.comments | arrangement.comments | {(): "\n".join(header)},
+            data=data,
+            comments=self.comments,
             obstacles=tuple(self.obstacles),
             omissions=tuple(self.omissions),
+            findings=tuple(found),
         )
+
+    def _findings(self, data: JSONObject) -> list[Finding]:
+        # Each kind is bounded by itself: many warnings must not hide an error.
+        changed = islice(findings.changed(data), schema.MAX_ISSUES)
+        secrets = [*islice(findings.secrets(data), schema.MAX_ISSUES)]
+        for at in {each.at: None for each in secrets}:
+            said = self.comments.get(at)
+            self.comments[at] = f"{said}\n{findings.COMMENT}" if said else findings.COMMENT
+        return [*changed, *secrets]
 
     def _omit(self, arrangement: Arrangement, nodes: Mapping[str, Node]) -> None:
         others = [name for name in self.flow if name not in _MEMBERS and self.flow[name]]

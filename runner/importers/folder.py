@@ -5,10 +5,9 @@ Nothing is written before everything has been compiled and linked, by the loader
 the flows that are in the folder already.
 """
 
-import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path as FilePath
@@ -19,6 +18,7 @@ from runner.compiler import Compiled
 from runner.document import Document, InvalidDocument
 from runner.errors import RunnerError
 from runner.importers.directus import Imported
+from runner.importers.findings import Finding
 from runner.importers.names import Names
 from runner.loader import Loader
 from runner.mistakes import shown
@@ -86,15 +86,15 @@ def plan(flows: Iterable[Imported], folder: FilePath, *, force: bool = False) ->
 
 def write(file: File) -> None:
     """Put *file* in place, whole or not at all. Raises RunnerError."""
-    scratch = file.path.with_name(f".{os.getpid()}.tmp")
+    folder = file.path.parent
     try:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("xb") as opened:
-            opened.write(file.content)
-        scratch.replace(file.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        # A file of its own would be readable for its owner only; one in a folder is as others are.
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as scratch:
+            whole = FilePath(scratch, file.path.name)
+            whole.write_bytes(file.content)
+            whole.replace(file.path)
     except OSError as error:
-        with suppress(OSError):
-            scratch.unlink()
         raise RunnerError(f"{file.path} cannot be written: {error.strerror}") from None
 
 
@@ -171,8 +171,17 @@ class _Draft:
         omissions = [
             _about("left-out", each, severity=Severity.WARNING) for each in self.imported.omissions
         ]
-        found = [*obstacles, *omissions, *self.compiled.issues, *self.linked]
-        return sorted(found, key=lambda issue: (issue.line, issue.column))
+        findings = [self._issue(each) for each in self.imported.findings]
+        found = [*obstacles, *omissions, *findings, *self.compiled.issues, *self.linked]
+        # An operation that leads to itself in both ways closes one circle twice.
+        return sorted(dict.fromkeys(found), key=lambda issue: (issue.line, issue.column))
+
+    def _issue(self, finding: Finding) -> Issue:
+        severity, code, message, at, hint = finding
+        if isinstance(self.compiled, InvalidDocument):
+            return _about(code, message, hint=hint, severity=severity)
+        document = self.compiled.document
+        return document.issue(code, message, at, hint=hint, severity=severity)
 
     @property
     def broken(self) -> bool:

@@ -90,6 +90,31 @@ def test_issues_are_printed_with_their_place_and_exit_1(runner: Runner, flows: P
     ]
 
 
+def test_warnings_are_printed_and_count_only_if_strict(runner: Runner, flows: Path) -> None:
+    """The daemon runs such a flow."""
+    (flows / "good.yaml").write_text(GOOD.replace("$trigger.query.name", "nobody.name"))
+
+    code, out, _ = runner("validate", flows)
+
+    assert code == 0
+    assert "good.yaml:7:64: warning: " in out
+    assert runner("validate", flows, "--strict") == (1, out, "")
+
+
+def test_strict_changes_nothing_about_a_clean_folder(runner: Runner, flows: Path) -> None:
+    """There is nothing to count."""
+    assert runner("validate", flows, "--strict") == (0, "", "")
+
+
+def test_paths_that_overlap_name_an_issue_once(runner: Runner, flows: Path) -> None:
+    """A folder, and a file in it."""
+    (flows / "broken.yaml").write_text(BROKEN)
+
+    _, out, _ = runner("validate", flows, flows / "broken.yaml")
+
+    assert len(out.splitlines()) == 1
+
+
 def test_one_file_is_checked_with_its_neighbours_in_sight(runner: Runner, flows: Path) -> None:
     """Only its own issues are shown, and flows that it names are found beside it."""
     (flows / "broken.yaml").write_text(BROKEN)

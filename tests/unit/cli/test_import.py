@@ -98,6 +98,24 @@ def test_warnings_are_printed_and_counted(runner: Runner) -> None:
     ]
 
 
+def test_a_plain_secret_is_told_and_never_shown(runner: Runner) -> None:
+    """The flow is carried, so exit is 0."""
+    row = flow("one", "request")
+    headers = [{"header": "Authorization", "value": "Bearer hunter2"}]
+    row["operations"][0]["options"] = {
+        "url": "https://example.com?token=abcdef",
+        "headers": headers,
+    }
+
+    code, out, err = runner(export(row), "--out", "flows")
+
+    assert (code, out) == (0, "flows/one.yaml\n")
+    assert err.count("[literal-secret]") == 2
+    assert "hunter2" not in err
+    assert "abcdef" not in err
+    assert main(["validate", "flows"]) == 0
+
+
 def test_a_dry_run_says_what_it_would_do(runner: Runner) -> None:
     """And does nothing."""
     written = export(flow("one", folder="x"), flow("two", "throttle"))
@@ -181,7 +199,9 @@ def test_an_export_that_cannot_be_read_is_named_and_the_others_are_imported(runn
     assert total == "1 written"
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"data": []}', "[]", '{"version": 3, "flow": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"data": []}', "[]", "[7]", '{"version": 3, "flow": {}}']
+)
 def test_where_there_is_nothing_to_import_nothing_is_written(runner: Runner, content: str) -> None:
     """Exit 2, so that a script notices."""
     Path("export.json").write_text(content)
@@ -191,6 +211,20 @@ def test_where_there_is_nothing_to_import_nothing_is_written(runner: Runner, con
     assert (code, out) == (2, "")
     assert err.splitlines()[-1] == "runner: no flows were found, so nothing was written"
     assert not Path("flows").exists()
+
+
+def test_what_can_be_read_of_an_export_is_imported(runner: Runner) -> None:
+    """The rest is named with its place, and exit is 1."""
+    Path("export.json").write_text(json.dumps([flow("one"), {"foo": 1}]))
+
+    code, out, err = runner("export.json", "--out", "flows")
+
+    assert (code, out) == (1, "flows/one.yaml\n")
+    assert err.splitlines() == [
+        "export.json: [1]: this is neither a flow nor an export of Directus' Studio nor a list of"
+        " these",
+        "1 written",
+    ]
 
 
 def test_an_export_that_is_too_long_is_refused(

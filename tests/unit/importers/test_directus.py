@@ -501,7 +501,7 @@ def test_an_export_of_the_studio_means_the_same_here(
     head = {**flow(*made), "operations": None}
     export = {"version": 1, "flow": head, "operations": mixed}
 
-    (brought,) = directus.convert(exports.read(jsontext.write(export)))
+    (brought,) = directus.convert(exports.read(jsontext.write(export)).flows)
     each = compiled(flowtext.write(brought.data, brought.comments))
 
     assert isinstance(each, Compiled)

@@ -1,5 +1,6 @@
 """The folder that imported flows go to: nothing is lost, nothing half-written."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from runner.importers.folder import File, Standing
 from runner.loader import Loader
 from runner.model import Severity
 from runner.operations import BUILTIN
-from runner.types import JSONObject
+from runner.types import JSONObject, JSONValue
 
 
 def id_(number: int) -> str:
@@ -279,6 +280,54 @@ def test_issues_are_about_the_file_that_is_written(out: Path) -> None:
         assert file.path.exists()
 
 
+def test_an_operation_that_leads_to_itself_in_both_ways_is_one_circle(out: Path) -> None:
+    """It is said once."""
+    own = id_(0xB000)
+    row = {"id": own, "key": "a", "type": "log", "options": {"message": "m"}}
+    (file,) = bring(
+        out, flow(1, operation=own, operations=[{**row, "resolve": own, "reject": own}])
+    )
+
+    assert [issue.code for issue in file.issues] == ["cycle"]
+    assert file.content.count(b"a \xe2\x86\x92 a") == 1
+
+
+def logging(number: int, message: JSONValue, **more: Any) -> JSONObject:
+    """A flow that writes *message*."""
+    row = {"id": id_(0xC000), "key": "say", "type": "log", "options": {"message": message}, **more}
+    return flow(number, operation=row["id"], operations=[row])
+
+
+@pytest.mark.parametrize("message", ["{{ $secrets.DB }}", ["{{{{"]])
+def test_what_would_mean_something_else_is_left_to_do(out: Path, message: JSONValue) -> None:
+    """With the line of its place, in the file and on the terminal."""
+    (file,) = bring(out, logging(1, message))
+
+    (issue,) = file.issues
+    lines = file.content.decode().splitlines()
+    assert not file.carried
+    assert "{{" in lines[issue.line - 1]
+    assert f"# - line {issue.line}: {issue.message}" in lines
+
+
+def test_a_plain_secret_is_carried_with_a_warning_at_its_line(out: Path) -> None:
+    """Nobody is told what it is."""
+    (file,) = bring(out, logging(1, {"password": "hunter2"}))
+
+    (issue,) = file.issues
+    assert file.carried
+    assert (issue.severity, issue.code) == (Severity.WARNING, "literal-secret")
+    assert file.content.decode().splitlines()[issue.line - 1].strip() == "password: hunter2"
+    assert "hunter2" not in str(issue)
+
+
+def test_what_is_to_be_said_is_said_of_texts_that_nobody_can_parse(out: Path) -> None:
+    """Then it is about the file."""
+    (file,) = bring(out, logging(1, ["x" * 1_100_000, "{{ $secrets.DB }}"]))
+
+    assert ("foreign-root", 1) in [(issue.code, issue.line) for issue in file.issues]
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
@@ -300,6 +349,16 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(out: Path) -> Non
 
     assert [path.name for path in out.iterdir()] == ["order.yaml"]
     assert list(file.path.iterdir()) == []
+
+
+def test_what_a_killed_import_left_is_in_nobodys_way(out: Path) -> None:
+    """In a container the next process has the same id."""
+    out.mkdir(parents=True)
+    (out / f".{os.getpid()}.tmp").write_text("half a")
+
+    bring(out, flow(1))
+
+    assert names(out) == [f".{os.getpid()}.tmp", "order.yaml"]
 
 
 def test_a_file_is_readable_for_everybody_who_may(out: Path) -> None:

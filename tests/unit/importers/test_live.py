@@ -23,7 +23,7 @@ def test_all_flows_with_all_their_operations_are_asked_for() -> None:
         content = live.fetch(f"{server.url}/cms/", "secret")
 
     (asked,) = server.asked
-    assert [flow["name"] for flow in exports.read(content)] == ["A"]
+    assert [flow["name"] for flow in exports.read(content).flows] == ["A"]
     assert urlsplit(asked["path"]).path == "/cms/flows"
     assert parse_qs(urlsplit(asked["path"]).query) == {
         "fields": ["*,operations.*"],
