@@ -145,7 +145,8 @@ class Tree:
 
     def _after(self, key: str) -> list[str]:
         node = self.keys[key]
-        return [each for each in (node.resolve, node.reject) if each is not None]
+        followers = dict.fromkeys((node.resolve, node.reject))
+        return [each for each in followers if each is not None]
 
     def _cycles(self) -> Iterator[Problem]:
         return (self._cycle(way) for way in circles(self.keys, self._after))

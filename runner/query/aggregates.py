@@ -56,14 +56,15 @@ def rows(
 def _reduced(
     group: Sequence[JSONObject], reduces: Sequence[tuple[Aggregate, _Reduce]]
 ) -> JSONObject:
-    """`{"count": 5}` of records, `{"count": {"id": 5}}` of fields."""
+    """`{"count": 5}` of records, `{"count": {"id": 5}}` of fields, `{"*": 5, "id": 5}` of both."""
     found: JSONObject = {}
     for aggregate, reduce in reduces:
-        if aggregate.column is None:
-            found[aggregate.function] = reduce(group)
-        else:
-            found.setdefault(aggregate.function, {})[aggregate.column.key] = reduce(group)
-    return found
+        name = "*" if aggregate.column is None else aggregate.column.key
+        found.setdefault(aggregate.function, {})[name] = reduce(group)
+    return {
+        function: values["*"] if list(values) == ["*"] else values
+        for function, values in found.items()
+    }
 
 
 def _value(by: Column | Aggregate) -> Read:
@@ -72,7 +73,7 @@ def _value(by: Column | Aggregate) -> Read:
         return comparable(lambda row: row[by.key], by.type)
     function, column = by.function, by.column
     if column is None:
-        return lambda row: row[function]
+        return lambda row: value["*"] if isinstance(value := row[function], dict) else value
     read: Read = lambda row: row[function][column.key]  # noqa: E731
     return comparable(read, column.type) if function in ("min", "max") else read
 

@@ -15,8 +15,9 @@ from runner import flowtext
 from runner.query.model import invalid
 from runner.types import JSONObject, JSONValue
 
-#: Cells of a table. Every name inside of JSON is a column, if only one record has it.
-MAX_CELLS: Final = 2_000_000
+#: Values in a file with those inside of JSON, and cells of a table: there, every name inside of
+#: JSON is a column, if only one record has it.
+MAX_CELLS: Final = 500_000
 
 _Data: TypeAlias = Sequence[JSONObject] | JSONObject
 
@@ -34,12 +35,28 @@ def write(format_: str, data: _Data, collection: str, now: datetime) -> File:
     Write *data*, records or one of them, in one of `parameters.FORMATS`.
 
     The file is named after *collection* and *now*. Raises InvalidQuery for a table with more
-    columns than anybody means.
+    columns than anybody means, and for too many values in any other file.
     """
+    if not _is_small(data):
+        raise invalid(f"The file would have more than {MAX_CELLS} values, ask for fewer fields")
     layout = _LAYOUTS[format_]
     name = f"{collection} {now:%Y%m%d-%H%M%S}.{layout.ending}"
     content = layout.text(data).encode("utf-8", "replace")
     return File(content, f"{layout.content_type}; charset=utf-8", name)
+
+
+def _is_small(data: _Data) -> bool:
+    """Whether there are at most MAX_CELLS values; looks at no more than that."""
+    left = MAX_CELLS
+    todo: list[JSONValue] = [data] if isinstance(data, dict) else [*data]
+    while todo and left > 0:
+        value = todo.pop()
+        left -= 1
+        if isinstance(value, dict | list):
+            left -= len(value)
+            inside = value.values() if isinstance(value, dict) else value
+            todo += [each for each in inside if isinstance(each, dict | list)]
+    return left >= 0
 
 
 # --- csv ----------------------------------------------------------------------------------------

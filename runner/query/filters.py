@@ -37,7 +37,7 @@ from runner.types import JSONObject, JSONValue
 MAX_DEPTH: Final = rules.MAX_DEPTH
 #: Comparisons and relations in all filters of a query: each is asked about every record.
 MAX_RULES: Final = 100
-#: Values in one list.
+#: Values in all lists of all filters of a query.
 MAX_VALUES: Final = 10_000
 #: Characters of a text that is looked for inside of others.
 MAX_PART: Final = 1000
@@ -114,6 +114,9 @@ class Filters:
         self._chain: JSONObject = {"$accountability": caller}
         self._now = now
         self._rules = 0
+        self._values_left = MAX_VALUES
+        #: Whether what was read means something else at another time.
+        self.timed = False
 
     def parse(self, value: JSONValue, collection: Collection) -> Filter:
         """Read a filter of records of *collection*. Raises InvalidQuery."""
@@ -234,8 +237,9 @@ class Filters:
             value = list(value.values())
         if not isinstance(value, list) or not value:
             raise invalid(f'"{key}" has to be an array of values')
-        if len(value) > MAX_VALUES:
-            raise invalid(f'"{key}" takes at most {MAX_VALUES} values')
+        self._values_left -= len(value)
+        if self._values_left < 0:
+            raise invalid(f"The filters have more than {MAX_VALUES} values in lists")
         return [self._value(key, each)[0] for each in value]
 
     def _value(self, key: str, value: JSONValue) -> tuple[JSONValue, bool]:
@@ -247,6 +251,7 @@ class Filters:
         except RuleError as error:
             raise invalid(f'"{key}" {error.message}') from None
         if get is not None:
+            self.timed |= value.startswith("$NOW")
             return get(self._chain, self._now), True
         return _WORDS.get(value, value), False
 

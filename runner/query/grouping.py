@@ -28,8 +28,6 @@ _TAKES: Final[Mapping[str, frozenset[Type]]] = {
     "min": _ORDERED,
     "max": _ORDERED,
 }
-#: These can count the records themselves; `countAll` does nothing else.
-_OF_RECORDS: Final = ("count", "countAll")
 
 
 def parse(given: Mapping[str, JSONValue], collection: Collection) -> Grouping | None:
@@ -59,11 +57,9 @@ def _aggregates(wanted: Mapping[str, JSONValue], collection: Collection) -> tupl
         names = parameters.names(function, wanted, MAX_AGGREGATES)
         if not names:
             raise invalid(f'"{function}" takes the names of fields')
-        if function in _OF_RECORDS and (function == "countAll" or names == ["*"]):
-            found.append(Aggregate(function, None))
-            continue
         for name in names:
-            column = _column(name, collection, _TAKES[function], function)
+            of_records = function == "countAll" or (function == "count" and name == "*")
+            column = None if of_records else _column(name, collection, _TAKES[function], function)
             found.append(Aggregate(function, column))
     if len(found) > MAX_AGGREGATES:
         raise invalid(f'"aggregate" has more than {MAX_AGGREGATES} fields')

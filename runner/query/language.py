@@ -97,6 +97,7 @@ class _Reader:
             grouping=grouped,
             meta=parameters.meta(given),
             export=parameters.export(given),
+            timed=self._filters.timed,  # by now all of them are read
         )
 
     def _inner(self, level: _Level, paths: Sequence[_Path]) -> Query:
@@ -133,8 +134,12 @@ class _Reader:
         through = []
         for each in relations:
             field = collection.fields.get(each)
-            if field is None or not isinstance(field.relation, ToOne):
+            if field is None:
                 raise invalid(columns.unknown(each, collection))
+            if not isinstance(field.relation, ToOne):
+                raise invalid(
+                    f'"sort" cannot go through {shown(each)}, which leads to no one record'
+                )
             through.append((each, field.relation))
             collection = self._schema[field.relation.collection]
         column = columns.find(last, collection)

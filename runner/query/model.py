@@ -1,7 +1,7 @@
 """What can be asked about, and what was asked: the words between the two halves."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -218,6 +218,43 @@ class Query:
     meta: tuple[str, ...] = ()
     #: The format of a file that is wanted instead of the usual answer.
     export: str | None = None
+    #: It was asked with `$NOW`, and is another query at another time.
+    timed: bool = False
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Every field that it is about, after the name of its collection; searches apart."""
+        name = self.collection.name
+        for each in self.selection:
+            if isinstance(each, Selected):
+                yield name, each.column.field
+            else:
+                yield name, each.field
+                yield from each.query.names()
+        for key in self.sort:
+            last = name
+            for field, relation in key.through:
+                yield last, field
+                last = relation.collection
+            yield last, key.column.field
+        if self.grouping is not None:
+            yield from ((name, column.field) for column in self.grouping.columns)
+            for aggregate in self.grouping.aggregates:
+                if aggregate.column is not None:
+                    yield name, aggregate.column.field
+        yield from _names(self.filter, name)
+
+
+def _names(filter_: Filter, collection: str) -> Iterator[tuple[str, str]]:
+    """The fields that a filter is about."""
+    match filter_:
+        case And() | Or():
+            for each in filter_.filters:
+                yield from _names(each, collection)
+        case Compare():
+            yield collection, filter_.column.field
+        case Related():
+            yield collection, filter_.field
+            yield from _names(filter_.filter, filter_.relation.collection)
 
 
 def invalid(reason: str) -> InvalidQuery:

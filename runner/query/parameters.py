@@ -35,8 +35,12 @@ def json(name: str, given: Mapping[str, JSONValue]) -> JSONValue:
         return None
     try:
         return jsontext.parse(value)
-    except ValueError:
-        raise invalid(f"Invalid JSON for {name} object") from None
+    except ValueError as error:
+        # "nested deeper than …", or what is wrong in which line.
+        deep = str(error).startswith("nested")
+        raise invalid(
+            f"The {name} is {error}" if deep else f"Invalid JSON for {name} object"
+        ) from None
 
 
 def mapping(name: str, given: Mapping[str, JSONValue]) -> JSONObject:

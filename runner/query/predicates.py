@@ -36,6 +36,18 @@ def compile(filter_: Filter, collection: Collection, tables: Tables) -> Predicat
             return _related(filter_, collection, tables)
 
 
+def looks(filter_: Filter, collection: Collection, tables: Tables) -> int:
+    """How often records are looked at for a filter: every one once for each of its rules."""
+    match filter_:
+        case And() | Or():
+            return sum(looks(each, collection, tables) for each in filter_.filters)
+        case Compare():
+            return len(tables.rows(collection))
+        case Related():
+            target = tables.target(filter_.relation)
+            return len(tables.rows(collection)) + looks(filter_.filter, target, tables)
+
+
 def every(predicates: Sequence[Predicate]) -> Predicate:
     """Whether all of them hold."""
 

@@ -17,11 +17,12 @@ class Tables:
     The records of all collections, to be asked many times: indexes are made once, when needed.
 
     Of a collection without records (one that is kept elsewhere) there are those that others name,
-    with a primary key and nothing else. Nobody may change the records any more.
+    with a primary key and nothing else. Nobody may change the records any more. Several threads may
+    ask at once; at worst, they make the same index.
     """
 
     def __init__(self, schema: Schema, rows: Mapping[str, Iterable[JSONObject]]) -> None:
-        self._schema = schema
+        self.schema = schema
         self._given = {name: list(records) for name, records in rows.items()}
         self._rows: dict[str, list[JSONObject]] = {}
         self._by_id: dict[str, dict[JSONValue, JSONObject]] = {}
@@ -52,9 +53,10 @@ class Tables:
         """The items of each record that has some, by primary key."""
         found = self._items.get(relation)
         if found is None:
-            found = self._items[relation] = {}
+            found = {}
             for record in self.rows(self.target(relation)):
                 found.setdefault(record.get(relation.field), []).append(record)
+            self._items[relation] = found  # only now: another thread may be waiting for it
         return found
 
     def item_keys(self, relation: ToMany) -> Mapping[JSONValue, list[JSONValue]]:
@@ -69,17 +71,49 @@ class Tables:
 
     def target(self, relation: ToOne | ToMany) -> Collection:
         """The collection that a relation leads to."""
-        return self._schema[relation.collection]
+        return self.schema[relation.collection]
 
     def _named(self, collection: Collection) -> list[JSONObject]:
         names = {
             record.get(name)
-            for other in self._schema.values()
+            for other in self.schema.values()
             for name, field in other.fields.items()
             if field.relation == ToOne(collection.name)
             for record in self._given.get(other.name, ())
         }
         return [{collection.primary_key: name} for name in names - {None}]
+
+
+class Overlay(Tables):
+    """
+    The same tables, but for the records of one collection: *rows* stand for those with their keys.
+
+    What leads to other records must be equal in both, so that all other indexes can be shared.
+    """
+
+    def __init__(self, tables: Tables, collection: Collection, rows: Iterable[JSONObject]) -> None:
+        super().__init__(tables.schema, {collection.name: rows})
+        self._tables = tables
+        self._collection = collection.name
+
+    def rows(self, collection: Collection) -> Sequence[JSONObject]:
+        """All records, by primary key."""
+        ours = collection.name == self._collection
+        return super().rows(collection) if ours else self._tables.rows(collection)
+
+    def by_id(self, collection: Collection) -> Mapping[JSONValue, JSONObject]:
+        """The same, to be found by primary key."""
+        ours = collection.name == self._collection
+        return super().by_id(collection) if ours else self._tables.by_id(collection)
+
+    def items(self, relation: ToMany) -> Mapping[JSONValue, Sequence[JSONObject]]:
+        """The items of each record that has some, by primary key."""
+        ours = relation.collection == self._collection
+        return super().items(relation) if ours else self._tables.items(relation)
+
+    def item_keys(self, relation: ToMany) -> Mapping[JSONValue, list[JSONValue]]:
+        """The primary keys of the same."""
+        return self._tables.item_keys(relation)
 
 
 def reader(column: Column, collection: Collection, tables: Tables) -> Read:

@@ -1,24 +1,34 @@
 """`/flows` and `/operations`: what Directus' clients list, read-only."""
 
+import asyncio
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from runner.errors import FlowNotFound, InvalidPayload, MethodNotAllowed
+from runner.fit import is_small
 from runner.query import export, language
-from runner.query.model import Collection, Query
-from runner.query.run import one, run
+from runner.query.model import Collection, Query, invalid
+from runner.query.run import effort, one, run
 from runner.query.tables import Tables
-from runner.types import JSONObject, JSONValue
+from runner.types import JSONObject
 from runner.web import answers, bodies
 from runner.web.callers import Caller, identify
 from runner.web.keys import REGISTRY, SETTINGS, Handler
-from runner.web.listing import FLOWS, LISTING, LIVE, OPERATIONS, SCHEMA
+from runner.web.listing import FLOWS, LISTING, OPERATIONS, SCHEMA, is_live
+
+#: Of an answer, about.
+_MAX_BYTES: Final = 64 << 20
 
 #: What reads; everything else would change something.
 _READING: Final = ("GET", "HEAD", "SEARCH")
+
+#: Values that are looked at or written; beyond, others should not have to wait for an answer.
+_LARGE: Final = 20_000
 
 
 def listing(collection: Collection) -> Handler:
@@ -28,13 +38,14 @@ def listing(collection: Collection) -> Handler:
         caller = identify(request)
         caller.require("flows", "read")
         given = await _given(request)
-        if request.method == "SEARCH" or _is_live(given):
-            return _listed(request, caller, given, collection)
-        tag = _tag(request, caller)
-        if tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-            return web.Response(status=304, headers={hdrs.ETAG: tag})
-        answer = _listed(request, caller, given, collection)
-        answer.headers[hdrs.ETAG] = tag
+        tag = None if request.method == "SEARCH" else _tag(request, caller)
+        if tag is not None and tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers={hdrs.ETAG: tag})  # no live answer has one
+        query = _query(given, caller, collection)
+        live = is_live(query)
+        answer = await _listed(query, request.app[LISTING].tables(live=live))
+        if tag is not None and not live:
+            answer.headers[hdrs.ETAG] = tag
         return answer
 
     return handler
@@ -52,10 +63,8 @@ def single(collection: Collection) -> Handler:
         caller.require("flows", "read")
         given = bodies.query(request.query_string)
         query = _query(given, caller, collection)
-        found = one(query, _id(request, name, collection), _tables(request, given))
-        if found is None:
-            raise FlowNotFound(f"There is none of this id{_or_key(collection)} here.")
-        return _answer(query, found, None)
+        tables = request.app[LISTING].tables(live=is_live(query))
+        return await _single(query, _id(request, name, collection), tables)
 
     return handler
 
@@ -102,16 +111,6 @@ def _query(given: JSONObject, caller: Caller, collection: Collection) -> Query:
     return language.parse(given, collection, SCHEMA, caller=caller.accountability.as_data())
 
 
-def _tables(request: web.Request, given: JSONObject) -> Tables:
-    return request.app[LISTING].tables(live=_is_live(given))
-
-
-def _is_live(given: JSONValue) -> bool:
-    """Whether it may be about what changes without a new generation."""
-    said = repr(given)
-    return any(name in said for name in (*LIVE, "$NOW"))
-
-
 def _id(request: web.Request, name: str, collection: Collection) -> str:
     entry = request.app[REGISTRY].current.find(name) if collection is FLOWS else None
     return name.lower() if entry is None else entry.id
@@ -124,12 +123,32 @@ def _or_key(collection: Collection) -> str:
 # --- what is answered ---------------------------------------------------------------------------
 
 
-def _listed(
-    request: web.Request, caller: Caller, given: JSONObject, collection: Collection
-) -> web.Response:
-    query = _query(given, caller, collection)
-    found = run(query, _tables(request, given))
-    return _answer(query, found.data, found.meta)
+async def _listed(query: Query, tables: Tables) -> web.Response:
+    size = effort(query, tables)
+
+    def answer() -> web.Response:
+        found = run(query, tables)
+        # Records share their options: few in memory, they can be endless when written out.
+        if size > _LARGE and not is_small(found.data, _MAX_BYTES):
+            raise invalid(f"The answer would be longer than {_MAX_BYTES} bytes")
+        return _answer(query, found.data, found.meta)
+
+    return await _beside(answer, size)
+
+
+async def _single(query: Query, key: str, tables: Tables) -> web.Response:
+    def answer() -> web.Response:
+        found = one(query, key, tables)
+        if found is None:
+            raise FlowNotFound(f"There is none of this id{_or_key(query.collection)} here.")
+        return _answer(query, found, None)
+
+    return await _beside(answer, effort(replace(query, limit=1), tables))
+
+
+async def _beside(answer: Callable[[], web.Response], size: float) -> web.Response:
+    """Run *answer*: what is large, beside the loop."""
+    return await asyncio.to_thread(answer) if size > _LARGE else answer()
 
 
 def _answer(

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from runner import jsontext
 from runner.errors import InvalidPayload, MethodNotAllowed
+from runner.query.run import Budget
 from runner.query.tables import Tables
 from runner.types import JSONObject, JSONValue
 from runner.web import answers, bodies
@@ -65,7 +66,7 @@ def _answered(
     parsed, kind = engine.read(asked)
     if kind is not None and kind.value != "query":
         return None
-    context = library.Context(tables, caller.accountability.as_data())
+    context = library.Context(tables, caller.accountability.as_data(), Budget())
     answer: JSONObject = engine.answer(parsed, asked, context)
     return answer
 

@@ -37,7 +37,7 @@ from graphql import (
 from runner.errors import RunnerError
 from runner.query import columns, language
 from runner.query.model import Collection, Column, Nested, Query, Schema, Selected
-from runner.query.run import one, run
+from runner.query.run import Budget, one, run
 from runner.query.tables import Tables
 from runner.types import JSONObject, JSONValue
 from runner.web import graphql_schema
@@ -76,6 +76,8 @@ class Context(NamedTuple):
     tables: Tables
     #: `user`, `role` and `roles` of whoever asks.
     caller: JSONObject
+    #: What all queries of the document may come to, together.
+    budget: Budget
 
 
 _Info: TypeAlias = GraphQLResolveInfo[Context]
@@ -275,11 +277,11 @@ class _Root:
 
     def _listed(self, _: object, info: _Info, **arguments: Any) -> JSONValue:
         query = self._query(info, arguments)
-        return run(query, info.context.tables).data
+        return run(query, info.context.tables, info.context.budget).data
 
     def _by_id(self, _: object, info: _Info, id: str, version: str = "") -> JSONValue:  # noqa: A002
         query = self._query(info, {"filter": {self._collection.primary_key: {"_eq": id}}})
-        return one(query, id.lower(), info.context.tables)
+        return one(query, id.lower(), info.context.tables, info.context.budget)
 
     def _aggregated(self, _: object, info: _Info, **arguments: Any) -> JSONValue:
         wanted = _Selections(info).fields(info.field_nodes)
@@ -289,7 +291,7 @@ class _Root:
         if query.grouping is None:
             return []
         keys = [column.key for column in query.grouping.columns]
-        rows = run(query, info.context.tables).data
+        rows = run(query, info.context.tables, info.context.budget).data
         return [{**row, "group": {key: row[key] for key in keys} or None} for row in rows]
 
     def _query(self, info: _Info, arguments: Mapping[str, Any]) -> Query:

@@ -8,8 +8,8 @@ from aiohttp import web
 from runner.history import Created
 from runner.model import Entry, Flow, Generation
 from runner.operators import as_date, iso
-from runner.query.model import Collection, Field, Schema, ToMany, ToOne, Type
-from runner.query.tables import Tables
+from runner.query.model import Collection, Field, Query, Schema, ToMany, ToOne, Type
+from runner.query.tables import Overlay, Tables
 from runner.registry import Registry
 from runner.types import JSONObject
 from runner.web.keys import Source
@@ -71,10 +71,15 @@ SCHEMA: Final[Schema] = {each.name: each for each in (FLOWS, OPERATIONS, USERS)}
 """All of them."""
 
 #: What changes without a new generation.
-LIVE: Final = ("next_fire", "last_execution")
+LIVE: Final = frozenset((FLOWS.name, name) for name in ("next_fire", "last_execution"))
 
 LastExecution = Callable[[str], JSONObject | None]
 """What is known of the last execution of the flow with this id."""
+
+
+def is_live(query: Query) -> bool:
+    """Whether its answer may change without a new generation."""
+    return query.timed or not LIVE.isdisjoint(query.names())
 
 
 class Listing:
@@ -85,22 +90,33 @@ class Listing:
         self._source = source
         self._last_execution = last_execution
         self._made: tuple[Generation, Mapping[str, Created], Tables] | None = None
+        #: Tables made so far: git may tell more of the same generation.
+        self._count = 0
 
     def tables(self, *, live: bool = False) -> Tables:
         """What can be asked; fields in `LIVE` are only as they are now if *live*."""
-        generation, created = self._registry.current, self._source.created
-        if live:
-            return Tables(SCHEMA, records(generation, created, self._last_execution))
-        if self._made is None or self._made[0] is not generation or self._made[1] is not created:
-            tables = Tables(SCHEMA, records(generation, created, self._last_execution))
-            self._made = (generation, created, tables)
-        return self._made[2]
+        tables = self._current()
+        return self._as_of_now(tables) if live else tables
 
     @property
     def version(self) -> str:
         """Another one whenever the tables are others, of whatever process."""
+        self._current()
+        generation = self._registry.current
+        return f"{generation.number} {generation.digest} {generation.loaded} {self._count}"
+
+    def _current(self) -> Tables:
         generation, created = self._registry.current, self._source.created
-        return f"{generation.number} {generation.digest} {generation.loaded} {len(created)}"
+        if self._made is None or self._made[0] is not generation or self._made[1] is not created:
+            tables = Tables(SCHEMA, records(generation, created, self._last_execution))
+            self._made = (generation, created, tables)
+            self._count += 1
+        return self._made[2]
+
+    def _as_of_now(self, tables: Tables) -> Tables:
+        last = self._last_execution
+        rows = [{**row, "last_execution": last(row["id"])} for row in tables.rows(FLOWS)]
+        return Overlay(tables, FLOWS, rows)
 
 
 LISTING: Final = web.AppKey("listing", Listing)

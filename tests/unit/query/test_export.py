@@ -139,3 +139,18 @@ def test_a_table_reads_back(data: list[JSONObject]) -> None:
     assert [dict(zip(columns, row, strict=True)) for row in rows] == [
         {name: record.get(name, "") for name in columns} for record in data
     ]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_file_of_more_values_than_anybody_means_is_refused(
+    format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values inside of JSON are values, too; a record alone may have as many as a list."""
+    monkeypatch.setattr(export, "MAX_CELLS", 50)
+    some: JSONObject = {"options": {"list": [[n] for n in range(10)]}}
+    many: JSONObject = {"options": {"list": [[n] for n in range(30)]}}
+
+    for small, large in ((some, many), ([some], [many])):
+        assert _text(format_, small)
+        with pytest.raises(InvalidQuery, match="more than 50"):
+            _text(format_, large)

@@ -1,6 +1,7 @@
 """Parameters → a query: what they may say, in which forms, and what is said of mistakes."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -140,8 +141,9 @@ MISTAKES: list[tuple[str | JSONObject, str]] = [
     ("sort=nope", 'There is no field "nope" in "items"'),
     ("sort=-", 'There is no field "" in "items"'),
     ("sort=parent.nope", 'There is no field "nope" in "items"'),
-    ("sort=children.n", 'There is no field "children" in "items"'),
-    ("sort=text.n", 'There is no field "text" in "items"'),
+    ("sort=nope.n", 'There is no field "nope" in "items"'),
+    ("sort=children.n", '"sort" cannot go through "children", which leads to no one record'),
+    ("sort=text.n", '"sort" cannot go through "text", which leads to no one record'),
     ("sort=json", '"sort" cannot use "json"'),
     ("sort=children", '"sort" cannot use "children"'),
     ("sort=" + "parent." * 20 + "n", '"sort" goes deeper than 10'),
@@ -195,7 +197,7 @@ MISTAKES: list[tuple[str | JSONObject, str]] = [
     ("aggregate[nope]=n", 'There is no aggregate "nope"'),
     ("aggregate[count]=nope", 'There is no field "nope" in "items"'),
     ("aggregate[count]=", '"count" takes the names of fields'),
-    ("aggregate[count]=*,n", 'There is no field "*" in "items"'),
+    ("aggregate[countDistinct]=*,n", 'There is no field "*" in "items"'),
     ("aggregate[count][a]=n", '"count" must be an array'),
     ("aggregate[sum]=*", 'There is no field "*" in "items"'),
     ("aggregate[sum]=text", '"sum" cannot take "text"'),
@@ -221,9 +223,17 @@ MISTAKES: list[tuple[str | JSONObject, str]] = [
     # more than anybody means
     ({"filter": DEEP}, "The filter is nested deeper than 100"),
     ({"filter": DEEPER}, "The filter is nested deeper than 100"),
-    ({"filter": '{"_and":[' * 1000 + "]}" * 1000}, "Invalid JSON for filter object"),
+    ({"filter": '{"_and":[' * 1000 + "]}" * 1000}, "The filter is nested deeper than 100"),
+    ({"deep": '{"parent":' * 101 + "{}" + "}" * 101}, "The deep is nested deeper than 100"),
+    ({"filter": "[" * 1000}, "Invalid JSON for filter object"),
     ({"filter": RULES}, "The filters have more than 100 rules"),
-    ({"filter": {"n": {"_in": [1] * (MAX_VALUES + 1)}}}, '"_in" takes at most 10000 values'),
+    ({"filter": {"n": {"_in": [1] * (MAX_VALUES + 1)}}},
+     "The filters have more than 10000 values in lists"),
+    ({"filter": {"_or": [{"n": {"_in": [1] * (MAX_VALUES // 50)}}] * 51}},
+     "The filters have more than 10000 values in lists"),
+    ({"filter": {"n": {"_in": [1] * MAX_VALUES}}, "fields": "children.n",
+      "deep": {"children": {"_filter": {"n": {"_nin": "1"}}}}},
+     "The filters have more than 10000 values in lists"),
     ({"fields": ",".join(f"f{n}" for n in range(501))}, '"fields" has more than 500 names'),
     ({"filter": {"text": {"_icontains": "a" * 1001}}},
      '"_icontains" takes a text of at most 1000 characters'),
@@ -275,6 +285,43 @@ def test_every_operator_that_directus_has_is_taken_by_some_type() -> None:
 
     assert {"_eq", "_nin", "_nbetween", "_nnull", "_nempty", "_niends_with", "_icontains"} <= known
     assert known.isdisjoint({"_regex", "_submitted", "_and", "_some"})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ("fields=secret", {"secret"}),
+        ("fields=x&alias[x]=secret", {"x": "secret"}.values()),
+        ("fields=json(json, a)", {"json"}),
+        ("fields=parent.secret", {"parent", "secret"}),
+        ("fields=n&sort=-parent.secret", {"n", "parent", "secret"}),
+        ("fields=n&filter[parent][secret]=1", {"n", "parent", "secret"}),
+        ("fields=n&filter[_or][0][children][_none][secret]=1", {"n", "children", "secret"}),
+        ('fields=n&filter={"s\\u0065cret": {"_null": true}}', {"n", "secret"}),
+        ("fields=children.n&deep[children][_filter][secret]=1", {"children", "n", "secret"}),
+        ("fields=n&groupBy=secret&aggregate[max]=at,n&aggregate[count]=*", {"n", "secret", "at"}),
+        ("fields=n&search=secret", {"n"}),
+    ],
+)
+def test_a_query_names_what_it_is_about(parameters: str, names: Collection[str]) -> None:
+    """Selected, sorted, filtered, grouped: however it was written, and nothing besides."""
+    assert set(parse(parameters).names()) == {("items", name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "timed"),
+    [
+        ({"filter": {"at": {"_lt": "$NOW"}}}, True),
+        ({"filter": {"at": {"_between": "2024-01-01,$NOW(+1 day)"}}}, True),
+        ({"filter": r'{"at": {"_lt": "\u0024NOW"}}'}, True),
+        ({"fields": "children", "deep": {"children": {"_filter": {"at": "$NOW"}}}}, True),
+        ({"filter": {"text": "$CURRENT_USER"}}, False),
+        ({"filter": {"text": "in $NOW"}, "search": "$NOW"}, False),
+    ],
+)
+def test_a_query_knows_whether_it_depends_on_the_time(parameters: JSONObject, timed: bool) -> None:
+    """`$NOW` stands in one of its filters."""
+    assert parse(parameters).timed is timed
 
 
 # --- variables ----------------------------------------------------------------------------------

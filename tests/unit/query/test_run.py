@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from runner.errors import InvalidQuery
 from runner.query import run as running
-from runner.query.model import Collection
-from runner.query.run import one, run
-from runner.query.tables import Tables
+from runner.query.model import Collection, ToMany
+from runner.query.run import Budget, effort, one, run
+from runner.query.tables import Overlay, Tables
 from runner.types import JSONObject, JSONValue
 from tests.unit.query.data import FLOWS, ITEMS, ROWS, SCHEMA, TABLES, ask, found, parse
 
@@ -394,6 +394,9 @@ def test_a_related_record_that_deep_filters_away_is_null() -> None:
     [
         ("aggregate[count]=*", [{"count": 5}]),
         ("aggregate[countAll]=*", [{"countAll": 5}]),
+        ("aggregate[count]=*,text", [{"count": {"*": 5, "text": 4}}]),
+        ("groupBy=flag&aggregate[count]=number,*&sort=-count&limit=1",
+         [{"flag": True, "count": {"number": 2, "*": 2}}]),
         ("aggregate[count]=number,text", [{"count": {"number": 4, "text": 4}}]),
         ("aggregate[count]=json&aggregate[countDistinct]=number",
          [{"count": {"json": 4}, "countDistinct": {"number": 3}}]),
@@ -476,10 +479,7 @@ def test_nested_relations_are_looked_at_once_for_every_rule() -> None:
     [
         {"fields": "children.parent.children.parent.children.parent.n"},
         {"fields": "children.parent.children.parent.children"},
-        {
-            "fields": "children.parent.children.parent.children.n",
-            "deep": {"children": {"parent": {"children": {"_limit": 0}}}},
-        },
+        {"fields": ".".join(["children.parent"] * 4) + ".n"},
     ],
 )
 def test_an_answer_that_relations_multiply_is_refused(
@@ -491,6 +491,107 @@ def test_an_answer_that_relations_multiply_is_refused(
 
     with pytest.raises(InvalidQuery, match="more than 10000 values"):
         run(parse(parameters), Tables(SCHEMA, {"items": rows}))
+
+
+def test_what_stands_in_an_answer_again_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred children of one parent have it a hundred times; their own values are no repeats."""
+    rows = [{"n": n, "parent": 0} for n in range(100)]
+    tables = Tables(SCHEMA, {"items": rows})
+    monkeypatch.setattr(running, "MAX_REPEATED", 2 * 99)
+
+    assert len(run(parse("fields=n,text,flag,parent.n"), tables).data) == 100
+    with pytest.raises(InvalidQuery, match="would repeat more than 198 values"):
+        run(parse("fields=n,parent.n,parent.text"), tables)
+
+
+def test_relations_are_followed_once_from_each_record() -> None:
+    """What they multiply is refused before it is made, however much it would be."""
+    rows = [Counting(n=n, parent=n // 500) for n in range(1000)]
+    tables = Tables(SCHEMA, {"items": rows})
+    tables.items(ToMany("items", "parent"))
+    Counting.looks = 0
+
+    with pytest.raises(InvalidQuery, match="The answer would"):
+        run(parse({"fields": ".".join(["parent.children"] * 4), "limit": -1}), tables)
+
+    assert Counting.looks <= 4 * len(rows)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"filter": {"_and": [{"text": {"_icontains": "x"}}] * 11}},
+        {"filter": {"children": {"_some": {"_or": [{"text": "x"}] * 10}}}},
+        {"fields": "children.n", "deep": {"children": {"_filter": {"_or": [{"text": "x"}] * 11}}}},
+        {"sort": ["text"] * 11},
+        {"sort": ["parent.parent.text"] * 4},
+        {"groupBy": ["text", "flag", "number"], "aggregate": {"max": ["n", "text", "at"],
+         "min": ["n", "text", "at"], "avg": ["n", "number"]}},
+        {"search": "x", "sort": "n,text"},
+    ],
+)  # fmt: skip
+def test_a_question_that_looks_at_too_much_is_refused(
+    parameters: JSONObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is looked at: rules, keys and columns are known, and so are the records."""
+    monkeypatch.setattr(running, "MAX_LOOKS", 1000)
+    rows = [Counting(n=n, parent=0) for n in range(100)]
+    Counting.looks = 0
+
+    tables = Tables(SCHEMA, {"items": rows})
+
+    with pytest.raises(InvalidQuery, match="more than 1000 looks"):
+        run(parse(parameters), tables)
+    with pytest.raises(InvalidQuery, match="more than 1000 looks"):
+        one(parse(parameters), 1, tables)
+    assert Counting.looks == 0
+
+
+def test_queries_may_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them takes, the others do not have."""
+    monkeypatch.setattr(running, "MAX_VALUES", 20)
+    monkeypatch.setattr(running, "MAX_LOOKS", 10)
+    budget = Budget()
+
+    run(parse("fields=n"), TABLES, budget)
+    assert one(parse("fields=n"), 1, TABLES, budget) == {"n": 1}
+    with pytest.raises(InvalidQuery, match="more than 20 values"):
+        run(parse("fields=n"), TABLES, budget)
+
+    budget = Budget()
+    run(parse("filter[n]=7&sort=n"), TABLES, budget)
+    with pytest.raises(InvalidQuery, match="more than 10 looks"):
+        run(parse("filter[n]=7"), TABLES, budget)
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ("limit=2", "limit=4"),
+        ("fields=n", "fields=n,text"),
+        ("fields=children", "fields=children.*"),
+        ("", "sort=n"),
+        ("filter[n]=1", "filter[n]=1&filter[text]=x"),
+    ],
+)
+def test_effort_is_more_where_more_is_asked(less: str, more: str) -> None:
+    """By it a server decides whether others have to wait."""
+    assert 0 < effort(parse(less), TABLES) < effort(parse(more), TABLES)
+
+
+def test_an_overlay_shares_what_it_does_not_replace() -> None:
+    """Other records of one collection, also where relations lead to it; the rest is the same."""
+    rows = [{**flow, "name": f"New {flow['name']}"} for flow in TABLES.rows(FLOWS)]
+    tables = Overlay(TABLES, FLOWS, rows)
+    asked = parse("fields=name,operations.flow.name&filter[name][_contains]=Alpha", FLOWS)
+    operations = ToMany("directus_operations", "flow")
+
+    (flow,) = run(asked, tables).data
+
+    assert flow["name"] == flow["operations"][0]["flow"]["name"] == "New Alpha"
+    assert tables.items(operations) is TABLES.items(operations)
+    assert tables.item_keys(operations) is TABLES.item_keys(operations)
+    assert run(asked, TABLES).data[0]["name"] == "Alpha"
 
 
 def test_records_are_not_copied_and_not_changed() -> None:

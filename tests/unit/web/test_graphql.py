@@ -313,6 +313,21 @@ async def test_tools_can_read_the_whole_schema(service: Service) -> None:
     }  # fmt: skip
 
 
+async def test_the_queries_of_a_document_share_what_they_may_come_to(serve: Serve) -> None:
+    """What one query may ask for, twenty may not ask for twenty times."""
+    operations = ", ".join("{type: log, options: {message: x}}" for _ in range(300))
+    service = await serve(
+        TOKENS, **{f"f{n}": f"{ECHO}operations: [{operations}]" for n in range(20)}
+    )
+    query = "operations(limit: -1) { id name key type flow { name } }"
+
+    one = await ask(service, f"{{ {query} }}")
+    many = await ask(service, "{ " + " ".join(f"q{n}: {query}" for n in range(20)) + " }")
+
+    assert "errors" not in one.json
+    assert many.json["errors"][0]["extensions"]["code"] == "INVALID_QUERY"
+
+
 async def test_an_answer_that_nobody_means_is_an_error_and_not_a_long_wait(serve: Serve) -> None:
     """Relations multiply: what would be millions of values is refused in the middle."""
     operations = ", ".join("{type: log, options: {message: x}}" for _ in range(200))
