@@ -57,8 +57,10 @@ def main(seconds: float, memory: int) -> None:
         _send(report, ends=grown)
         if grown:  # what takes its place is small again
             return
+        # Whoever was woken by the report comes first: what follows is for later.
+        os.sched_yield()
         del script  # before there is another
-        script = Script(prelude, reporter, seconds, memory)  # while nobody waits
+        script = Script(prelude, reporter, seconds, memory)
         process.renew()
 
 

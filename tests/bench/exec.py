@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import statistics
 import time
 from datetime import UTC, datetime
 
@@ -19,6 +20,8 @@ from runner.redact import Redactor
 from runner.resources import Resources
 from runner.scripts import SCRIPTS
 from tests.bench import common
+
+_CALLS = 200
 
 _ORDER = {"id": 7, "lines": [{"sku": "apple", "count": count, "price": 2.5} for count in range(5)]}
 _SUM = "data.$trigger.lines.reduce((sum, line) => sum + line.count * line.price, 0)"
@@ -41,15 +44,15 @@ _BARE = f"(text) => {{ const data = JSON.parse(text); return JSON.stringify({_SU
 
 def main() -> None:
     """One after another, in turn with bare calls."""
-    count = 50 if common.arguments(__doc__).quick else 2_000
+    rounds = 5 if common.arguments(__doc__).quick else 50
     with contextlib.suppress(ImportError):
         import uvloop
 
         uvloop.install()
-    asyncio.run(_compare(count))
+    asyncio.run(_compare(rounds))
 
 
-async def _compare(count: int) -> None:
+async def _compare(rounds: int) -> None:
     resources = Resources()
     shared = Shared(
         recorder=Recorder(Redactor()),
@@ -61,36 +64,36 @@ async def _compare(count: int) -> None:
     figures: dict[str, list[float]] = {"bare": [], "exec": []}
     async with resources.opened([SCRIPTS], settings.load({}, {})):
         resources.warm([SCRIPTS])
-        await _executions(flow, shared, count)  # until all processes are there
-        for _ in range(5):
-            figures["bare"].append(_bare_calls(flow, shared, count))
-            figures["exec"].append(await _executions(flow, shared, count))
-    bare, whole = min(figures["bare"]), min(figures["exec"])
+        await _executions(flow, shared)  # until all processes are there
+        for _ in range(rounds):
+            figures["bare"].append(_bare_calls(flow, shared))
+            figures["exec"].append(await _executions(flow, shared))
+    bare, whole = (statistics.median(figures[name]) for name in ("bare", "exec"))
     rows = [
         ["bare call of a compiled function", f"{bare * 1e6:.1f}", "1"],
         ["exec, the whole execution", f"{whole * 1e6:.1f}", f"{whole / bare:.1f}"],
     ]
-    common.table([f"{count} calls, one after another", "µs", "÷ bare"], rows)
+    common.table([f"{_CALLS} calls, one after another", "µs", "÷ bare"], rows)
     common.ratios({"exec": whole / bare})
 
 
-def _bare_calls(flow: Flow, shared: Shared, count: int) -> float:
+def _bare_calls(flow: Flow, shared: Shared) -> float:
     """Seconds a call, for the data that the script of an execution gets."""
     text = jsontext.write(everything(_execution(flow, shared).data)).decode()
     function = Context().eval(_BARE)
     before = time.perf_counter()
-    for _ in range(count):
+    for _ in range(_CALLS):
         function(text)
-    return (time.perf_counter() - before) / count
+    return (time.perf_counter() - before) / _CALLS
 
 
-async def _executions(flow: Flow, shared: Shared, count: int) -> float:
+async def _executions(flow: Flow, shared: Shared) -> float:
     """Seconds an execution."""
     before = time.perf_counter()
-    for _ in range(count):
+    for _ in range(_CALLS):
         result = await _execution(flow, shared).run()
         assert result.value == 25.0, result
-    return (time.perf_counter() - before) / count
+    return (time.perf_counter() - before) / _CALLS
 
 
 def _flow() -> Flow:
