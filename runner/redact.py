@@ -202,7 +202,7 @@ class _Walk:
 
     def members(self, source: JSONObject, at: str) -> JSONObject:
         copy: JSONObject = {}
-        named = "value" in source and any(_is_sensitive(str(source.get(name))) for name in PAIRS)
+        named = "value" in source and any(is_sensitive(str(source.get(name))) for name in PAIRS)
         for key, value in source.items():
             name = key if len(key) < SHORT else self._hide(key)
             while name != key and name in copy:
@@ -210,7 +210,7 @@ class _Walk:
             path = f"{at}.{name}" if at else name
             if name != key:
                 self.paths.append(path)
-            if (_is_sensitive(key) or (named and key == "value")) and _tells(value):
+            if (is_sensitive(key) or (named and key == "value")) and _tells(value):
                 copy[name] = self._replaced(path)
             else:
                 copy[name] = self._value(value, path)
@@ -241,7 +241,8 @@ def _tells(value: JSONValue) -> bool:
     return value not in ("", PLACEHOLDER, [], {})
 
 
-def _is_sensitive(name: str) -> bool:
+def is_sensitive(name: str) -> bool:
+    """Whether what stands under *name* is hidden: it ends with one of `SENSITIVE`."""
     return _ends_sensitive(name[-32:])
 
 

@@ -9,7 +9,7 @@ from runner.errors import TemplateError
 from runner.importers import credentials
 from runner.mistakes import shown
 from runner.model import Severity
-from runner.redact import PAIRS, PLACEHOLDER, SENSITIVE
+from runner.redact import PAIRS, PLACEHOLDER, is_sensitive
 from runner.types import JSONObject, JSONValue, Path
 
 
@@ -77,10 +77,6 @@ def _literal_braces(value: JSONValue, at: Path) -> Iterator[Finding]:
 #: What the file says above it.
 COMMENT: Final = "This looks like a secret. Put it into one: {{ $secrets.NAME }}"
 
-_SENSITIVE_NAME: Final = re.compile(
-    f"(?:{'|'.join(SENSITIVE)})$".replace("_", "[-_]?"), re.IGNORECASE | re.ASCII
-)
-
 #: What stands under a sensitive name and gives nothing away.
 _HARMLESS: Final = frozenset({"", "bearer", "basic", PLACEHOLDER})
 
@@ -122,11 +118,7 @@ def _secret(name: str, at: Path) -> Finding:
 def _sensitive(key: str, members: JSONObject) -> str | None:
     """The name that makes the member *key* of *members* sensitive, as records have it."""
     names = [key, *(members.get(each) for each in PAIRS)] if key == "value" else [key]
-    return next((n for n in names if isinstance(n, str) and _is_sensitive(n)), None)
-
-
-def _is_sensitive(name: str) -> bool:
-    return _SENSITIVE_NAME.search(name[-32:]) is not None
+    return next((n for n in names if isinstance(n, str) and is_sensitive(n)), None)
 
 
 def _tells(value: str | float) -> bool:
@@ -138,6 +130,6 @@ def _tells(value: str | float) -> bool:
 def _in_text(text: str) -> dict[str, None]:
     """The names of the secrets in *text*, each once."""
     pairs = [(m[1] or m[3], m[2] or m[4]) for m in _NAMED.finditer(text)]
-    found = [name for name, value in pairs if _is_sensitive(name) and _tells(value)]
+    found = [name for name, value in pairs if is_sensitive(name) and _tells(value)]
     found += ["user:password@" for m in _IN_ADDRESS.finditer(text) if _tells(m[1])]
     return dict.fromkeys(found)

@@ -5,13 +5,13 @@ The operators are those of filter rules; which of them a field takes depends on 
 operand becomes a value of that type here, so that whoever answers the query only compares.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
 from runner import rules
 from runner.errors import RuleError
+from runner.ids import is_uuid
 from runner.operators import OPERATORS, as_date, as_number, show
 from runner.query import columns
 from runner.query.columns import shown
@@ -69,11 +69,9 @@ OPERATORS_OF: Final[Mapping[Type, frozenset[str]]] = {
 
 # --- operands of a type -------------------------------------------------------------------------
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-
 
 def _uuid(value: JSONValue) -> str | None:
-    return value.lower() if isinstance(value, str) and _UUID.fullmatch(value) else None
+    return value.lower() if isinstance(value, str) and is_uuid(value) else None
 
 
 def _text(value: JSONValue) -> str:

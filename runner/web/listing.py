@@ -108,7 +108,7 @@ class Listing:
     def _current(self) -> Tables:
         generation, created = self._registry.current, self._source.created
         if self._made is None or self._made[0] is not generation or self._made[1] is not created:
-            tables = Tables(SCHEMA, records(generation, created, self._last_execution))
+            tables = Tables(SCHEMA, records(generation, created))
             self._made = (generation, created, tables)
             self._count += 1
         return self._made[2]
@@ -122,15 +122,10 @@ class Listing:
 LISTING: Final = web.AppKey("listing", Listing)
 
 
-def records(
-    generation: Generation,
-    created: Mapping[str, Created],
-    last_execution: LastExecution,
-) -> dict[str, list[JSONObject]]:
+def records(generation: Generation, created: Mapping[str, Created]) -> dict[str, list[JSONObject]]:
     """All records, by collection; *created* says by path of the file who made a flow, and when."""
     flows = [
-        _flow(entry, generation, created.get(entry.path), last_execution)
-        for entry in generation.entries.values()
+        _flow(entry, generation, created.get(entry.path)) for entry in generation.entries.values()
     ]
     operations = [
         record
@@ -141,9 +136,7 @@ def records(
     return {FLOWS.name: flows, OPERATIONS.name: operations}
 
 
-def _flow(
-    entry: Entry, generation: Generation, created: Created | None, last_execution: LastExecution
-) -> JSONObject:
+def _flow(entry: Entry, generation: Generation, created: Created | None) -> JSONObject:
     flow = entry.flow
     first = None if flow is None or flow.first is None else flow.operations[flow.first].id
     named = flow is not None and flow.user_created is not None  # and git's author is another
@@ -169,7 +162,7 @@ def _flow(
         "path": entry.path,
         "author": None if named else created and created.author,
         "next_fire": None,
-        "last_execution": last_execution(entry.id),
+        "last_execution": None,  # as of now, where somebody asks
     }
 
 

@@ -26,9 +26,6 @@ from runner.web.contract import Answer, Content, Parameter, Promise, Refusal, Ro
 from runner.web.keys import REGISTRY
 from runner.web.listing import SCHEMA
 
-#: The distribution.
-
-
 # --- handlers -----------------------------------------------------------------------------------
 
 

@@ -10,49 +10,13 @@ from runner.query.run import run
 from runner.query.tables import Tables
 from runner.types import JSONObject, JSONValue
 from runner.web import bodies
+from runner.web.listing import FLOWS, OPERATIONS, USERS
 
 RECORDED: Final[dict[str, Any]] = json.loads(
     Path(__file__).with_name("recorded.json").read_text("utf-8")
 )
 """What a running Directus 10.13.4 answered, and where we differ from it on purpose."""
 
-FLOWS: Final = Collection(
-    "directus_flows",
-    {
-        "id": Field(Type.UUID),
-        "name": Field(Type.STRING),
-        "icon": Field(Type.STRING),
-        "color": Field(Type.STRING),
-        "description": Field(Type.TEXT),
-        "status": Field(Type.STRING),
-        "trigger": Field(Type.STRING),
-        "accountability": Field(Type.STRING),
-        "options": Field(Type.JSON),
-        "operation": Field(Type.UUID, relation=ToOne("directus_operations")),
-        "date_created": Field(Type.TIMESTAMP),
-        "user_created": Field(Type.UUID, relation=ToOne("directus_users")),
-        "operations": Field(Type.ALIAS, relation=ToMany("directus_operations", "flow")),
-        "key": Field(Type.STRING, hidden=True),
-    },
-)
-OPERATIONS: Final = Collection(
-    "directus_operations",
-    {
-        "id": Field(Type.UUID),
-        "name": Field(Type.STRING),
-        "key": Field(Type.STRING),
-        "type": Field(Type.STRING),
-        "position_x": Field(Type.INTEGER),
-        "position_y": Field(Type.INTEGER),
-        "options": Field(Type.JSON),
-        "resolve": Field(Type.UUID, relation=ToOne("directus_operations")),
-        "reject": Field(Type.UUID, relation=ToOne("directus_operations")),
-        "flow": Field(Type.UUID, relation=ToOne("directus_flows")),
-        "date_created": Field(Type.TIMESTAMP),
-        "user_created": Field(Type.UUID, relation=ToOne("directus_users")),
-    },
-)
-USERS: Final = Collection("directus_users", {"id": Field(Type.UUID)})
 ITEMS: Final = Collection(
     "items",
     {

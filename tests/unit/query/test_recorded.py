@@ -8,7 +8,8 @@ import pytest
 from runner.errors import InvalidQuery
 from runner.query import export
 from runner.query.run import one, run
-from tests.unit.query.data import FLOWS, RECORDED, TABLES, parse
+from runner.web.listing import FLOWS
+from tests.unit.query.data import RECORDED, TABLES, parse
 
 CASES: list[dict[str, Any]] = RECORDED["cases"]
 

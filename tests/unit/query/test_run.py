@@ -12,7 +12,8 @@ from runner.query.model import Collection, ToMany
 from runner.query.run import Budget, effort, one, run
 from runner.query.tables import Overlay, Tables
 from runner.types import JSONObject, JSONValue
-from tests.unit.query.data import FLOWS, ITEMS, ROWS, SCHEMA, TABLES, ask, found, parse
+from runner.web.listing import FLOWS
+from tests.unit.query.data import ITEMS, ROWS, SCHEMA, TABLES, ask, found, parse
 
 FIRST = "f0000000-0000-4000-a000-000000000001"
 ANN = "00000000-0000-4000-a000-0000000000e2"
