@@ -7,6 +7,7 @@ with an error among them does not run.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from runner import schema, template
 from runner.datachain import ROOTS, everything
@@ -36,6 +37,15 @@ from runner.types import JSONObject, JSONValue, Path
 from runner.units import parse_duration, parse_size
 
 
+class Need(NamedTuple):
+    """An operation that can ask for something that is not installed or not set."""
+
+    at: Path
+    spec: OperationSpec
+    #: As the file says them.
+    options: JSONObject
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """What became of one document: a flow where no issue is an error."""
@@ -49,6 +59,7 @@ class Compiled:
     secrets: Mapping[str, Path] = field(default_factory=dict)
     #: Where its text names another flow, and which.
     calls: tuple[tuple[Path, str], ...] = ()
+    needs: tuple[Need, ...] = ()
 
     def with_issues(self, more: Sequence[Issue]) -> "Compiled":
         """The same with *more* issues; an error among them takes the flow away."""
@@ -78,6 +89,7 @@ def compile(document: Document, operations: OperationSet) -> Compiled:
         issues=tuple(issues),
         secrets=compilation.secrets,
         calls=tuple(compilation.calls),
+        needs=tuple(compilation.needs),
     )
 
 
@@ -104,6 +116,7 @@ class _Compilation:
         self.issues: list[Issue] = []
         self.secrets: dict[str, Path] = {}
         self.calls: list[tuple[Path, str]] = []
+        self.needs: list[Need] = []
         self.id = str(self.data.get("id") or derived_id(NAMESPACE, key))
         self.tree = Tree(document.data)
         self.roots = Guesses([*ROOTS, *self.tree.keys])
@@ -216,6 +229,8 @@ class _Compilation:
         if spec is None:
             message = f"operations of type {type_} are switched off in this runner"
             self.issue("unknown-type", message, (*node.at, "type"))
+        elif spec.extra is not None or spec.attach is not None:
+            self.needs.append(Need(node.at, spec, node.data.get("options") or {}))
         for which in ("timeout", "retry") if spec is not None and spec.pure else ():
             if which in node.data:
                 self.issue(
@@ -492,4 +507,19 @@ def attach(each: Compiled, settings: Settings) -> list[Issue]:
         message = "a durable flow needs a store, and the settings name none that keeps executions"
         hint = "remove `durable`"
         issues.append(each.document.issue("no-store", message, ("durable",), hint=hint))
+    for need in each.needs:
+        issues += _unmet(each.document, need, settings)
     return issues
+
+
+def _unmet(document: Document, need: Need, settings: Settings) -> Iterator[Issue]:
+    """What an operation asks for that is not installed, or that *settings* do not have."""
+    at, spec = need.at, need.spec
+    if spec.extra is not None and spec.extra.missing:
+        message = f"{spec.type} needs libraries that are not installed"
+        hint = f"install gitops-flow-runner[{spec.extra.name}]"
+        yield document.issue("missing-extra", message, (*at, "type"), hint=hint)
+    elif spec.attach is not None:
+        for found in spec.attach(need.options, settings):
+            where = (*at, "options", *found.at)
+            yield document.issue(found.code, found.message, where, hint=found.hint)

@@ -13,6 +13,7 @@ from runner.errors import Conflict, FlowNotFound, OperationError, RunnerError, U
 from runner.ids import random_id
 from runner.model import (
     Accountability,
+    Event,
     Flow,
     Operation,
     OperationTrigger,
@@ -96,15 +97,23 @@ class Execution:
 
     __slots__ = (
         "_attempt", "_cancelled", "_chain", "_depth", "_family", "_missing", "_operation",
-        "_options", "_record", "_shared", "_task", "_tracked", "flow", "id", "start_of", "trace_id",
+        "_options", "_record", "_shared", "_task", "_tracked", "_transaction", "flow", "id",
+        "start_of", "trace_id",
     )  # fmt: skip
 
-    def __init__(self, start: Start, shared: Shared, parent: "Execution | None" = None) -> None:
+    def __init__(
+        self,
+        start: Start,
+        shared: Shared,
+        parent: "Execution | None" = None,
+        transaction: object | None = None,
+    ) -> None:
         self.id = random_id()
         self.trace_id = start.trace_id or self.id.replace("-", "")
         self.flow = start.flow
         self.start_of = start
         self._shared = shared
+        self._transaction = transaction
         self._depth: int = 1 if parent is None else parent._depth + 1  # noqa: SLF001 - one of us
         self._family: _Family = _Family() if parent is None else parent._family  # noqa: SLF001
         # Of the operation that runs: its key, its try, its options, and paths that led nowhere.
@@ -326,6 +335,16 @@ class Execution:
         """What operations share."""
         return self._shared.resources
 
+    @property
+    def permissions(self) -> str:
+        """What operations may do that do not say it."""
+        return self.flow.accountability
+
+    @property
+    def transaction(self) -> object | None:
+        """The database transaction that all this happens in."""
+        return self._transaction
+
     def log(self, severity: str, message: str) -> None:
         """Write a `log.message` record of the operation that runs."""
         key = self._operation
@@ -352,6 +371,10 @@ class Execution:
         if result.status is Status.RESOLVED:
             return result.value
         raise OperationError(str(summary(result.value)["message"]), data=result.value)
+
+    async def emit(self, event: Event, transaction: object | None = None) -> JSONValue:
+        """Tell the flows that wait for *event*, and give its payload as they leave it."""
+        return event.payload
 
     def _startable(self, name: str) -> Flow:
         entry = self.start_of.generation.find(name)
@@ -381,7 +404,7 @@ class Execution:
             credentials=self.start_of.credentials,
             trace_id=self.trace_id,
         )
-        return Execution(start, self._shared, parent=self)
+        return Execution(start, self._shared, parent=self, transaction=self._transaction)
 
 
 # --- errors as data -----------------------------------------------------------------------------

@@ -314,6 +314,21 @@ class Generation:
         return self.entries.get(self.keys.get(name, name))
 
 
+# --- events -------------------------------------------------------------------------------------
+
+
+class Event(NamedTuple):
+    """Something that happens, told to the flows that wait for it by name."""
+
+    #: The `type` of a CloudEvent: `articles.items.create`.
+    name: str
+    payload: JSONValue
+    #: The other members of `$trigger`: `collection` and `keys`, or what a CloudEvent says.
+    members: JSONObject
+    #: It has not happened yet: filter flows may change its payload, or refuse it.
+    ahead: bool = False
+
+
 # --- starts -------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, Self
 
 from runner import jsontext
 from runner.errors import OperationError
-from runner.model import Accountability, Handler
+from runner.model import Accountability, Event, Handler
 from runner.resources import Resource, Resources
+from runner.settings import Settings
 from runner.template import Reference
 from runner.types import Chain, JSONObject, JSONValue, Path
 
@@ -53,6 +55,19 @@ class OperationContext(Protocol):
     def resources(self) -> Resources:
         """What the operation's type declares in `OperationSpec.resources`, open."""
 
+    @property
+    def permissions(self) -> str:
+        """What operations may do that do not say it: the flow's `accountability`."""
+
+    @property
+    def transaction(self) -> object | None:
+        """
+        The database transaction that all this happens in; None where there is none.
+
+        It is that of the item operation whose filter event started this flow; only item
+        operations know what it is.
+        """
+
     def log(self, severity: str, message: str) -> None:
         """Write a `log.message` record of this operation."""
 
@@ -64,9 +79,31 @@ class OperationContext(Protocol):
         error, or when it cannot be started.
         """
 
+    async def emit(self, event: Event, transaction: object | None = None) -> JSONValue:
+        """
+        Tell the flows that wait for *event*, and give its payload as they leave it.
 
-class Warning(NamedTuple):
-    """What an author should know of options that are no mistake."""
+        Filter flows run at once, one after another, inside *transaction*; the payload that one
+        returns is what the next one gets. Raises OperationError with the error of the first one
+        that rejects. Action flows are started and not waited for: *event* must have happened.
+        """
+
+
+class Extra(NamedTuple):
+    """Libraries that are installed by name only: `pip install gitops-flow-runner[items]`."""
+
+    name: str
+    #: Import names, all of which have to be there.
+    modules: tuple[str, ...]
+
+    @property
+    def missing(self) -> bool:
+        """Whether something of it is not installed."""
+        return any(find_spec(each) is None for each in self.modules)
+
+
+class Finding(NamedTuple):
+    """What an author should know of the options of an operation."""
 
     #: Stable, kebab-case, like that of an issue.
     code: str
@@ -82,7 +119,7 @@ class Prepared(NamedTuple):
     handler: Handler
     #: Values of the data chain that the options name without braces.
     references: tuple[Reference, ...] = ()
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +137,10 @@ class OperationSpec:
     pure: bool = False
     #: What it needs open: `context.resources[…]`.
     resources: tuple[Resource[Any], ...] = ()
+    #: What it needs installed.
+    extra: Extra | None = None
+    #: What of these options, templates not rendered, the settings cannot give: each is an error.
+    attach: Callable[[JSONObject, Settings], Iterable[Finding]] | None = None
 
     def prepared(self, options: JSONObject) -> Prepared:
         """

@@ -2,8 +2,7 @@
 
 from runner import datachain, fit, jsontext, template
 from runner.errors import OperationError
-from runner.operations.base import OperationContext, OperationSpec, Prepared
-from runner.operations.base import Warning as LoadWarning
+from runner.operations.base import Finding, OperationContext, OperationSpec, Prepared
 from runner.scripts import SCRIPTS
 from runner.types import JSONObject, JSONValue
 
@@ -15,7 +14,7 @@ def prepare(options: JSONObject) -> Prepared:
     if not template.has_template(options["code"]):
         return Prepared(exec_)
     message = "a template in code: what it is replaced with runs as code"
-    return Prepared(exec_, warnings=(LoadWarning("template-in-code", message, ("code",), _HINT),))
+    return Prepared(exec_, warnings=(Finding("template-in-code", message, ("code",), _HINT),))
 
 
 async def exec_(options: JSONObject, context: OperationContext) -> JSONValue:

@@ -105,19 +105,19 @@ def _text(secret: JSONValue) -> str:
 # --- known before it runs -----------------------------------------------------------------------
 
 
-def _missing(options: JSONObject) -> Iterator[base.Warning]:
+def _missing(options: JSONObject) -> Iterator[base.Finding]:
     operation = options["operation"]
     for name in _NEEDED[operation]:
         if _is_missing(options, name):
             message = f"{operation} without `{name}` always rejects"
-            yield base.Warning("missing-option", message, (), f"give it a `{name}`")
+            yield base.Finding("missing-option", message, (), f"give it a `{name}`")
 
 
-def _unnamed_algorithms(options: JSONObject) -> Iterator[base.Warning]:
+def _unnamed_algorithms(options: JSONObject) -> Iterator[base.Finding]:
     """Algorithm confusion: RFC 8725 §2.1 and §3.1."""
     more = options.get("options") or {}
     if options["operation"] == "verify" and "algorithms" not in more:
-        yield base.Warning(
+        yield base.Finding(
             "unnamed-algorithms",
             "without `algorithms` each token says itself how it is to be checked,"
             " and whoever forges one chooses the weakest way",
@@ -126,7 +126,7 @@ def _unnamed_algorithms(options: JSONObject) -> Iterator[base.Warning]:
         )
 
 
-def _time_spans(options: JSONObject) -> Iterator[base.Warning]:
+def _time_spans(options: JSONObject) -> Iterator[base.Finding]:
     more = options.get("options") or {}
     for name in ("expiresIn", "notBefore", "maxAge"):
         text = more.get(name)
@@ -135,10 +135,10 @@ def _time_spans(options: JSONObject) -> Iterator[base.Warning]:
         at = ("options", name)
         if claims.seconds(text) is None:
             message = f"`{name}` is no time span, and always rejects"
-            yield base.Warning("time-span", message, at, 'write seconds, or for example "2 days"')
+            yield base.Finding("time-span", message, at, 'write seconds, or for example "2 days"')
         elif text[-1].isdigit():
             message = f'"{text}" means {text} milliseconds, as it has no unit'
-            yield base.Warning("time-span", message, at, f'write "{text}s" for seconds')
+            yield base.Finding("time-span", message, at, f'write "{text}s" for seconds')
 
 
 _HANDLERS: Final = {"sign": sign, "verify": verify, "decode": decode}

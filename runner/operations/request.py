@@ -32,12 +32,12 @@ def prepare(options: JSONObject) -> Prepared:
     rejects with the same four and `name`, `message`, `code` for any other, and with RequestError
     where no response can be had.
     """
-    warnings: tuple[base.Warning, ...] = ()
+    warnings: tuple[base.Finding, ...] = ()
     try:
         to_url = _early(options["url"], outgoing.target)
     except RequestError as error:
         # Only a warning: Directus says it when the operation runs, and an imported flow does too.
-        warnings = (base.Warning("bad-url", error.message, ("url",), "write http://host/path"),)
+        warnings = (base.Finding("bad-url", error.message, ("url",), "write http://host/path"),)
         to_url = outgoing.target
     to_headers = _early(options.get("headers"), _headers)
     is_reviewed = _reviewer(options["url"])
