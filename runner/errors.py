@@ -58,6 +58,19 @@ class SourceError(RunnerError):
     """The flows cannot be read."""
 
 
+# --- an execution cannot be kept ----------------------------------------------------------------
+
+
+class Lost(RunnerError):
+    """This execution has ended, or another process runs it."""
+
+
+class Unwritable(RunnerError):
+    """This value cannot be kept."""
+
+    code = "UNWRITABLE_VALUE"
+
+
 # --- an operation rejects -----------------------------------------------------------------------
 
 
@@ -117,15 +130,19 @@ class InvalidCredentials(RunnerError):
     """
     Invalid user credentials.
 
-    *reason* is for the records; the caller is not told.
+    *reason* is for the records; the caller is not told. *challenges* name the HTTP schemes that
+    they may prove themselves with (RFC 9110, 11.6.1).
     """
 
     code = "INVALID_CREDENTIALS"
     status = 401
 
-    def __init__(self, reason: str = "credentials") -> None:
+    def __init__(
+        self, reason: str = "credentials", challenges: tuple[str, ...] = ("Bearer",)
+    ) -> None:
         super().__init__()
         self.reason = reason
+        self.challenges = challenges
 
 
 class UnknownToken(InvalidCredentials):
@@ -181,6 +198,10 @@ class Conflict(RunnerError):
     status = 409
 
 
+class Reentry(Conflict):
+    """This flow would wait for itself for ever: it was started by an execution of its own."""
+
+
 class ContentTooLarge(RunnerError):
     """The request is too large."""
 
@@ -223,6 +244,10 @@ class Unavailable(RunnerError):
     def __init__(self, message: str | None = None, *, retry_after: int = 1, **more: Any) -> None:
         super().__init__(message, **more)
         self.retry_after = retry_after
+
+
+class StoreError(Unavailable):
+    """The store cannot be used."""
 
 
 class Draining(Unavailable):

@@ -1,0 +1,236 @@
+"""
+Connections to one PostgreSQL database, and what becomes of them when it is away.
+
+Ours wait for nobody: what cannot be had soon is a StoreError, and who must not give up insists.
+Those that DBOS asks for wait: it would otherwise say for every poll that it failed, and keep its
+threads, and with them the process, until PostgreSQL is back.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, LiteralString
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg import conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from runner.errors import StoreError, Unwritable
+from runner.version import NAME
+
+PATIENCE: Final = 3.0
+"""Seconds that a connection of the pool may take."""
+
+_RECONNECT: Final = 1.0
+"""
+Seconds that the pool tries to replace a connection. Its pauses double: after an hour without
+PostgreSQL the next attempt would be an hour away. Afterwards it tries when somebody asks.
+"""
+
+_STATEMENT: Final = 30_000  # ms
+_MAX_CONNECTIONS: Final = 8
+_RETRY: Final = 0.5
+_SAY_EVERY: Final = 10.0
+
+#: A partner that is gone is noticed within half a minute.
+_DEFAULTS: Final = {
+    "application_name": NAME,
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+#: Locks of who stops in the middle of a transaction are given back, and committed is on the disk.
+#: An address may say otherwise.
+_OPTIONS: Final = "-c idle_in_transaction_session_timeout=5000 -c synchronous_commit=on"
+
+_log = logging.getLogger(__name__)
+
+
+class Closed(Exception):
+    """The store is closed, and nobody should try again."""
+
+
+class Database:
+    """
+    One PostgreSQL database.
+
+    Raises StoreError from every method that asks it something, when it cannot be reached, is too
+    slow, or has no connection left; Unwritable when it will never take a value.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            given = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
+        except psycopg.ProgrammingError as error:
+            raise StoreError(f"the address of the store cannot be read: {_brief(error)}") from None
+        options = f"{_OPTIONS} {given.pop('options', '')}".strip()
+        self._arguments: dict[str, Any] = {**_DEFAULTS, **given, "options": options}
+        self._pool = AsyncConnectionPool(
+            kwargs={
+                **self._arguments,
+                "options": f"-c statement_timeout={_STATEMENT} {options}",
+                "autocommit": True,
+            },
+            min_size=1,
+            max_size=_MAX_CONNECTIONS,
+            timeout=PATIENCE,
+            reconnect_timeout=_RECONNECT,
+            # After a restart of PostgreSQL nobody gets a connection of before.
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        quieten(logging.getLogger("psycopg.pool"))
+        self._said = -_SAY_EVERY
+        #: Why it could not be asked when that was last tried.
+        self.trouble: str | None = None
+
+    async def open(self, wait: float) -> None:
+        """Reach it within *wait* seconds, in which it may still be starting."""
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                async with self.session() as connection:
+                    known = {"user": connection.info.user, "dbname": connection.info.dbname}
+                    self._arguments = {**known, **self._arguments}
+                return await self._pool.open()
+            except StoreError as error:
+                if time.monotonic() + _RETRY > deadline:
+                    raise StoreError(f"{error} (tried for {wait:g} s)") from None
+                self._say(str(error))
+                await asyncio.sleep(_RETRY)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._pool.close(PATIENCE)
+
+    # --- ours
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection outside the pool, in which statements may take as long as they need."""
+        try:
+            connect = psycopg.AsyncConnection.connect
+            async with await connect(**self._arguments, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """What is done with the connection is done together, or not at all."""
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise self._failed(error) from None
+        self.trouble = None
+
+    async def ask(
+        self, query: LiteralString, parameters: Sequence[object] | dict[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """The rows that *query*, a transaction of its own, gives."""
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(query, parameters)
+                rows = await cursor.fetchall() if cursor.description else []
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise self._failed(error) from None
+        self.trouble = None
+        return rows
+
+    async def insist(
+        self, query: LiteralString, parameters: Sequence[object] | dict[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """
+        The same, however long it takes: for what must not be given up.
+
+        When the connection breaks at the wrong moment *query* is run twice.
+        """
+        while True:
+            try:
+                return await self.ask(query, parameters)
+            except StoreError as error:
+                self._say(str(error))
+                await asyncio.sleep(_RETRY)
+
+    # --- of DBOS
+
+    @property
+    def url(self) -> str:
+        """The address, once it is open, in the form that SQLAlchemy reads."""
+        rest = dict(self._arguments)
+        user, name = quote(rest.pop("user"), safe=""), quote(rest.pop("dbname"), safe="")
+        # Here, and not among the others: what is here is not logged.
+        password = quote(rest.pop("password", ""), safe="")
+        more = urlencode(rest, quote_via=quote)
+        return f"postgresql://{user}{password and ':'}{password}@/{name}?{more}"
+
+    def connect_patiently(self, closed: threading.Event) -> psycopg.Connection:
+        """For a thread of DBOS: a connection, however long that takes. Raises Closed."""
+        while not closed.is_set():
+            try:
+                return psycopg.connect(**self._arguments)
+            except psycopg.OperationalError as error:
+                self._say(f"PostgreSQL cannot be used: {_brief(error)}")
+                closed.wait(_RETRY)
+        raise Closed
+
+    def connect_once(self, options: str) -> psycopg.Connection:
+        """For a thread: a connection with *options* of PostgreSQL, now or never."""
+        options = f"{self._arguments['options']} {options}"
+        return psycopg.connect(**{**self._arguments, "options": options})
+
+    # --- troubles
+
+    def _failed(self, error: Exception) -> StoreError | Unwritable:
+        if isinstance(error, psycopg.DataError | UnicodeEncodeError):
+            return Unwritable(f"PostgreSQL does not take this value: {_brief(error)}")
+        if isinstance(error, PoolTimeout):
+            reason = f"no connection within {PATIENCE:g} s"
+        else:
+            reason = _brief(error)
+        self.trouble = f"PostgreSQL cannot be used: {reason}"
+        return StoreError(self.trouble)
+
+    def _say(self, message: str) -> None:
+        """Once in a while, however many find out."""
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY:
+            self._said = now
+            _log.warning("%s; trying again", message)
+
+
+def _brief(error: Exception) -> str:
+    """The first line: the others are hints for whoever sits at a terminal."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+# --- what libraries say of that -----------------------------------------------------------------
+
+
+def quieten(logger: logging.Logger) -> None:
+    """Have *logger* say the same thing every ten seconds at most."""
+    if not any(isinstance(each, _OnceInAWhile) for each in logger.filters):
+        logger.addFilter(_OnceInAWhile())
+
+
+class _OnceInAWhile(logging.Filter):
+    """What is said at one place of a program is the same thing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._said.get(place, -_SAY_EVERY) < _SAY_EVERY:
+            return False
+        self._said[place] = now
+        return True

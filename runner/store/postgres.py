@@ -1,0 +1,242 @@
+"""
+The store for several replicas: a PostgreSQL database, and DBOS to share the work out.
+
+All that is known of an execution is in tables of ours (`pg_schema`). It is accepted together with
+a workflow of DBOS (`pg_accept`), which DBOS hands to a replica that has a place (`pg_dispatch`),
+where it is walked (`pg_walks`); what dead replicas left is given to others (`pg_leases`).
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, LiteralString, Self
+
+from runner import ids
+from runner.errors import StoreError
+from runner.store import pg_schema
+from runner.store.base import (
+    Accepted,
+    FlowText,
+    Interrupted,
+    Retention,
+    Seen,
+    Story,
+    Walk,
+    unheard,
+)
+from runner.store.pg_accept import Acceptance
+from runner.store.pg_connect import Database
+from runner.store.pg_dispatch import Dispatch
+from runner.store.pg_history import TEXTS, History
+from runner.store.pg_leases import TTL, Lease, Sweeper
+from runner.store.pg_queue import workflow_id
+from runner.store.pg_walks import Walks
+from runner.store.pg_workflows import Workflows
+
+OPENING: Final = 30.0
+"""Seconds that PostgreSQL has to answer when the runner starts: both may be starting."""
+
+_CANCEL: Final[LiteralString] = """
+with found as (
+    select id, owner, segment from runner.executions
+    where id = %(id)s and needs is not null for update
+), ended as (
+    update runner.executions under_way
+    set status = 'cancelled', finished = %(now)s, needs = null, trigger_data = null,
+        pins = null
+    from found where under_way.id = found.id and found.owner is null
+    returning found.id
+), asked as (
+    update runner.executions under_way set cancelled = true
+    from found where under_way.id = found.id and found.owner is not null
+), forgotten as (
+    delete from runner.steps using ended where execution = ended.id
+)
+select owner, segment from found
+"""
+
+_TEXTS: Final[LiteralString] = """
+select key, path, digest, content from runner.flow_texts
+join unnest(%s::text[], %s::text[]) as pins (key, digest) using (key, digest)
+"""
+
+_TICK: Final[LiteralString] = """
+insert into runner.ticks as known (flow_id, at) values (%s, %s)
+on conflict (flow_id) do update set at = greatest(known.at, excluded.at)
+"""
+
+
+class PostgresStore:
+    """
+    Keeps everything in the database at *url*, which any number of replicas may share.
+
+    *ttl* is how many seconds a replica may be silent until others take its work over, *opening*
+    how many PostgreSQL has to answer at first, and *spare* how many a text is kept that nothing
+    pins any more.
+    """
+
+    durable: Final = True
+
+    _database: Database
+    _acceptance: Acceptance
+    _history: History
+    _opened: AsyncExitStack
+
+    def __init__(
+        self, url: str, *, ttl: float = TTL, opening: float = OPENING, spare: float = TEXTS
+    ) -> None:
+        self._url = url
+        self._ttl = ttl
+        self._opening = opening
+        self._spare = spare
+        self._serving: asyncio.Task[None] | None = None
+        self._walks: Walks | None = None
+
+    # --- open and close
+
+    async def __aenter__(self) -> Self:
+        """Reach PostgreSQL, in which what is needed is made where it is not there."""
+        async with AsyncExitStack() as stack:
+            self._database = database = Database(self._url)
+            stack.push_async_callback(database.close)
+            await database.open(self._opening)
+            await pg_schema.migrate(database)
+            self._workflows = Workflows(database)
+            stack.push_async_callback(self._workflows.close)
+            self._acceptance = Acceptance(database)
+            self._history = History(database, self._spare)
+            stack.push_async_callback(self._history.close)
+            stack.callback(self._acceptance.close)
+            for task in (self._acceptance.run(), self._history.run()):
+                stack.push_async_callback(_ended, asyncio.create_task(task))
+            self._opened = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop serving, write what is still to be written, and give all connections back."""
+        if self._serving is not None:
+            await _ended(self._serving)
+        await self._opened.aclose()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why PostgreSQL could not be used when that was last tried."""
+        return self._database.trouble
+
+    # --- running
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Insert it together with its workflow."""
+        return await self._acceptance.accept(execution, texts)
+
+    async def serve(self, walk: Walk, at_once: int, interrupted: Interrupted = unheard) -> None:
+        """Run what this replica is given; one store in a process can do that."""
+        self._serving = task = asyncio.create_task(self._serve(walk, at_once, interrupted))
+        try:
+            await asyncio.shield(task)
+        finally:
+            await _ended(task)
+
+    async def _serve(self, walk: Walk, at_once: int, interrupted: Interrupted) -> None:
+        executor = f"{socket.gethostname()}-{os.getpid()}-{ids.random_id()}"
+        lease = Lease(self._database, executor, self._ttl)
+        sweeper = Sweeper(self._database, self._workflows, lease, self._ttl)
+        walks = Walks(self._database, executor, walk, at_once, interrupted)
+        dispatch = Dispatch(self._database, executor)
+        self._walks = walks
+        try:
+            # Before anything can be ours: what belongs to who has no lease is taken away.
+            await lease.begin()
+            await dispatch.start(walks.run, at_once)
+            async with asyncio.TaskGroup() as tasks:
+                for each in (lease.keep(), walks.watch(), sweeper.run()):
+                    tasks.create_task(each)
+        finally:
+            self._walks = None
+            await self._stop(walks, dispatch, lease, sweeper)
+
+    async def _stop(self, walks: Walks, dispatch: Dispatch, lease: Lease, sweeper: Sweeper) -> None:
+        """End, and have others go on at once with what is left."""
+        walks.refuse()
+        await dispatch.stop()
+        await walks.stop()
+        try:
+            await walks.release()
+            await lease.end()
+            await sweeper.give_back()
+        except StoreError:  # they go on when the lease is over
+            return
+
+    async def texts(self, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
+        """The texts of *pins* by flow key."""
+        rows = await self._database.ask(_TEXTS, [list(pins), list(pins.values())])
+        return {row[0]: FlowText(*row) for row in rows}
+
+    async def cancel(self, id_: str) -> bool:
+        """
+        End it, or have it end.
+
+        That is written where every beginning looks first, so that no takeover undoes it.
+        """
+        rows = await self._database.ask(_CANCEL, {"id": id_, "now": time.time()})
+        if not rows:
+            return False
+        owner, segment = rows[0]
+        if owner is None:
+            await self._workflows.drop(workflow_id(id_, segment))
+        elif self._walks is not None:
+            self._walks.cancel(id_)
+        return True
+
+    # --- ticks
+
+    async def last_ticks(self) -> Mapping[str, float]:
+        """The latest ticks by flow id."""
+        return dict(await self._database.ask("select flow_id, at from runner.ticks"))
+
+    async def tick(self, flow_id: str, at: float) -> None:
+        """Note a tick."""
+        await self._database.ask(_TICK, [flow_id, at])
+
+    # --- history
+
+    @property
+    def dropped(self) -> int:
+        """How many stories were left out so far."""
+        return self._history.dropped
+
+    def write_history(self, stories: Sequence[Story]) -> None:
+        """Write *stories* when there is time, and room in the queue."""
+        self._history.offer(stories)
+
+    async def find(self, id_: str) -> Seen | None:
+        """The execution with this id."""
+        return await self._history.find(id_)
+
+    async def executions(self, limit: int = 1000, before: int | None = None) -> Sequence[Seen]:
+        """The newest first."""
+        return await self._history.executions(limit, before)
+
+    async def records(self, id_: str) -> bytes:
+        """The records of an execution."""
+        return await self._history.records(id_)
+
+    async def retain(self, keep: Retention) -> int:
+        """Forget in small slices."""
+        return await self._history.retain(keep)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel *task*, once, and wait until it has ended."""
+    if not task.cancelling():
+        task.cancel()
+    await asyncio.wait([task])
