@@ -14,7 +14,7 @@ COPY schemas schemas
 RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 # pip compiles the modules here, once: a read-only root could not keep what Python compiles later.
 RUN python -m venv /opt/runner
-RUN /opt/runner/bin/python -m pip install --no-cache-dir /dist/*.whl
+RUN /opt/runner/bin/python -m pip install --no-cache-dir "$(echo /dist/*.whl)[all]"
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="gitops-flow-runner" \

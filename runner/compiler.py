@@ -9,32 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from runner import schema, template
-from runner.datachain import ROOTS, everything
+from runner import permissions, schema, template, trigger_options
 from runner.document import Document
 from runner.errors import Malformed, TemplateError
+from runner.findings import Findings
 from runner.ids import NAMESPACE, derived_id, is_uuid
-from runner.model import (
-    Answer,
-    Auth,
-    Flow,
-    InputField,
-    Issue,
-    Manual,
-    Operation,
-    OperationTrigger,
-    Retry,
-    Severity,
-    Trigger,
-    Webhook,
-)
+from runner.model import Flow, Issue, Operation, OperationTrigger, Retry, Severity, starter
 from runner.operations import OperationSet, OperationSpec
 from runner.operations.base import Prepared
 from runner.schema import Guesses, quoted
 from runner.settings import Settings
 from runner.tree import Node, Tree, circles, shown_way
 from runner.types import JSONObject, JSONValue, Path
-from runner.units import parse_duration, parse_size
+from runner.units import parse_duration
 
 
 class Need(NamedTuple):
@@ -80,14 +67,14 @@ def compile(document: Document, operations: OperationSet) -> Compiled:
     # A key too many does not hide what else is wrong.
     compilation = _Compilation(document, key, operations)
     flow = compilation.flow()
-    issues = _most_telling([*misfits, *compilation.issues])
+    issues = _most_telling([*misfits, *compilation.found.issues])
     broken = any(issue.severity is Severity.ERROR for issue in issues)
     return Compiled(
         document=document,
         key=key,
         flow=None if broken else flow,
         issues=tuple(issues),
-        secrets=compilation.secrets,
+        secrets=compilation.found.secrets,
         calls=tuple(compilation.calls),
         needs=tuple(compilation.needs),
     )
@@ -113,33 +100,17 @@ class _Compilation:
         self.data = document.data
         self.key = key
         self.operations = operations
-        self.issues: list[Issue] = []
-        self.secrets: dict[str, Path] = {}
         self.calls: list[tuple[Path, str]] = []
         self.needs: list[Need] = []
         self.id = str(self.data.get("id") or derived_id(NAMESPACE, key))
         self.tree = Tree(document.data)
-        self.roots = Guesses([*ROOTS, *self.tree.keys])
-
-    def issue(
-        self,
-        code: str,
-        message: str,
-        at: Path,
-        *,
-        hint: str | None = None,
-        severity: Severity = Severity.ERROR,
-        at_key: bool = False,
-    ) -> None:
-        self.issues.append(
-            self.document.issue(code, message, at, hint=hint, severity=severity, at_key=at_key)
-        )
+        self.found = Findings(document, self.tree.keys)
 
     def flow(self) -> Flow:
         data = self.data
         self._check_key()
         for problem in self.tree.problems():
-            self.issue(problem.code, problem.message, problem.at, hint=problem.hint)
+            self.found.issue(problem.code, problem.message, problem.at, hint=problem.hint)
         concurrency = data.get("concurrency") or {}
         single = concurrency.get("mode") == "single"
         operations = {node.key: self._operation(node) for node in self.tree.nodes}
@@ -149,7 +120,7 @@ class _Compilation:
             name=data["name"],
             path=self.document.path,
             digest=self.document.digest,
-            trigger=self._trigger(data["trigger"], data.get("options") or {}),
+            trigger=trigger_options.compile(data["trigger"], data.get("options") or {}, self.found),
             operations=operations,
             first=self.tree.first,
             active=data.get("status", "active") == "active",
@@ -174,10 +145,12 @@ class _Compilation:
             message = (
                 f"the key {quoted(self.key)} is reserved: it would stand in the way of a route"
             )
-            self.issue("reserved-key", message, at, hint="give the flow another `key`")
+            self.found.issue("reserved-key", message, at, hint="give the flow another `key`")
         elif is_uuid(self.key):
             message = f"the key {quoted(self.key)} looks like a UUID"
-            self.issue("reserved-key", message, at, hint="say `id` for it, and give it a `key`")
+            self.found.issue(
+                "reserved-key", message, at, hint="say `id` for it, and give it a `key`"
+            )
 
     def _timeout(self, data: JSONObject, at: Path) -> float | None:
         if "timeout" not in data:
@@ -186,7 +159,7 @@ class _Compilation:
         if not seconds:
             message = "a timeout of no time lets nothing finish"
             hint = "leave `timeout` out to wait as long as it takes"
-            self.issue("bad-value", message, (*at, "timeout"), hint=hint)
+            self.found.issue("bad-value", message, (*at, "timeout"), hint=hint)
         return seconds
 
     # --- operations
@@ -196,14 +169,16 @@ class _Compilation:
         spec = self._spec(node)
         options = data.get("options") or {}
         at: Path = (*node.at, "options")
-        compiled = self._template(options, data["type"], at)
+        compiled = self.found.templates(options, at, schema.option_check(data["type"]))
+        if compiled is None:
+            compiled = template.compile({})
         prepared = Prepared(_never) if spec is None else self._prepared(spec, options, at)
         for reference in (*compiled.references, *prepared.references):
-            self._check_reference(reference, at)
+            self.found.reference(reference, at)
         for each in prepared.warnings:
             where = (*at, *each.at)
             warning = Severity.WARNING
-            self.issue(each.code, each.message, where, hint=each.hint, severity=warning)
+            self.found.issue(each.code, each.message, where, hint=each.hint, severity=warning)
         if data["type"] == "trigger" and not template.has_template(options["flow"]):
             self.calls.append(((*at, "flow"), options["flow"]))
         return Operation(
@@ -228,12 +203,12 @@ class _Compilation:
         spec = self.operations.get(type_)
         if spec is None:
             message = f"operations of type {type_} are switched off in this runner"
-            self.issue("unknown-type", message, (*node.at, "type"))
+            self.found.issue("unknown-type", message, (*node.at, "type"))
         elif spec.extra is not None or spec.attach is not None:
             self.needs.append(Need(node.at, spec, node.data.get("options") or {}))
         for which in ("timeout", "retry") if spec is not None and spec.pure else ():
             if which in node.data:
-                self.issue(
+                self.found.issue(
                     "pointless-option",
                     f"{type_} has no effect outside the flow, so `{which}` changes nothing",
                     (*node.at, which),
@@ -251,119 +226,12 @@ class _Compilation:
         except* Malformed as mistakes:
             for each in mistakes.exceptions:
                 assert isinstance(each, Malformed)  # noqa: S101 - `except*` has seen to it
-                self.issue("rule", each.message, (*at, *each.at), hint=each.hint)
+                self.found.malformed(each, at, "rule")
         return Prepared(_never)
-
-    def _template(self, options: JSONObject, type_: str, at: Path) -> template.Template:
-        try:
-            return template.compile(options, schema.option_check(type_))
-        except TemplateError:
-            for error in template.problems(options):
-                self.issue("template", error.message, (*at, *error.at), hint=error.hint)
-            return template.compile({})
-
-    def _check_reference(self, reference: template.Reference, base: Path) -> None:
-        root = reference.path[0]
-        at = (*base, *reference.at)
-        if root == "$secrets":
-            if len(reference.path) == 2:
-                self.secrets.setdefault(reference.path[1], at)
-            else:
-                hint = "write {{ $secrets.NAME }}"
-                self.issue("template", "$secrets needs the name of one secret", at, hint=hint)
-        elif root not in ROOTS and root not in self.tree.keys:
-            self.issue(
-                "unknown-root",
-                f'"{reference.source}" is always missing: '
-                f"no operation of this flow has the key {quoted(root)}",
-                at,
-                hint=self.roots.hint(root),
-                severity=Severity.WARNING,
-            )
-
-    # --- triggers
-
-    def _trigger(self, kind: str, options: JSONObject) -> Trigger:
-        match kind:
-            case "webhook":
-                return self._webhook(options)
-            case "manual":
-                return self._manual(options)
-            case _:
-                return OperationTrigger(answer=self._answer(options.get("return") or ""))
-
-    def _webhook(self, options: JSONObject) -> Webhook:
-        return Webhook(
-            method=options.get("method", "GET"),
-            auth=self._auth(options["auth"]),
-            answer=self._answer(options.get("return")),
-            asynchronous=options.get("async", False),
-            error_on_reject=options.get("error_on_reject", True),
-            expose_headers=frozenset(name.lower() for name in options.get("expose_headers", ())),
-            max_body=_bytes(options.get("max_body")),
-        )
-
-    def _auth(self, auth: JSONValue) -> Auth:
-        if not isinstance(auth, dict):
-            return Auth(kind="none")
-        names = [auth["secret"]] if isinstance(auth["secret"], str) else auth["secret"]
-        for index, name in enumerate(names):
-            at: Path = ("options", "auth", "secret")
-            self.secrets.setdefault(name, at if isinstance(auth["secret"], str) else (*at, index))
-        return Auth(
-            kind=auth["kind"],
-            header=auth.get("header", "authorization").lower(),
-            secrets=tuple(names),
-        )
-
-    def _manual(self, options: JSONObject) -> Manual:
-        collections = options.get("collections")
-        if collections == []:
-            self.issue(
-                "nobody",
-                "an empty list of collections lets nobody start this flow",
-                ("options", "collections"),
-                severity=Severity.WARNING,
-            )
-        return Manual(
-            answer=self._answer(None),
-            collections=None if collections is None else tuple(collections),
-            require_selection=options.get("requireSelection", True),
-            fields=tuple(_input_field(each) for each in options.get("fields", ())),
-            asynchronous=options.get("async", False),
-            error_on_reject=options.get("error_on_reject", True),
-        )
-
-    def _answer(self, path: str | None) -> Answer:
-        """Compile `return`: null means `$last`, empty means nothing."""
-        if path == "$all":
-            return everything
-        if path == "":
-            return _nothing
-        try:
-            getter = template.compile_path("$last" if path is None else path)
-        except TemplateError as error:
-            self.issue("template", error.message, ("options", "return"), hint=error.hint)
-            return _nothing
-        at: Path = ("options", "return")
-        if getter.path[0] == "$secrets":
-            message = "$secrets is known to the options of operations only"
-            self.issue("template", message, at)
-        else:
-            self._check_reference(template.Reference((), getter.path, ".".join(getter.path)), at)
-        return getter
 
 
 async def _never(_: JSONObject, __: object) -> JSONValue:
     raise AssertionError("a flow with an error never runs")
-
-
-def _nothing(_: Mapping[str, JSONValue]) -> JSONValue:
-    return None
-
-
-def _bytes(text: str | None) -> int | None:
-    return None if text is None else parse_size(text)
 
 
 def _retry(data: JSONObject | None) -> Retry | None:
@@ -375,17 +243,6 @@ def _retry(data: JSONObject | None) -> Retry | None:
         backoff=data.get("backoff", "constant"),
         max_delay=parse_duration(data.get("max_delay", "1m")),
         jitter=data.get("jitter", 0.0),
-    )
-
-
-def _input_field(data: JSONObject) -> InputField:
-    return InputField(
-        name=data["field"],
-        type=data.get("type", "string"),
-        required=bool(data.get("required") or (data.get("meta") or {}).get("required")),
-        default=data.get("default"),
-        has_default="default" in data,
-        choices=tuple(data.get("choices", ())),
     )
 
 
@@ -468,8 +325,8 @@ def _references(compiled: Sequence[Compiled], unparsed: Sequence[str]) -> Iterat
 
 def _unstartable(each: Compiled, at: Path, target: Flow) -> Iterator[Issue]:
     if not isinstance(target.trigger, OperationTrigger):
-        kind = type(target.trigger).__name__.lower()
-        message = f"the flow {quoted(target.key)} is started by a {kind}, not by other flows"
+        by = starter(target.trigger)
+        message = f"the flow {quoted(target.key)} is started by {by}, not by other flows"
         hint = "give it `trigger: operation`"
         yield each.document.issue("not-startable", message, at, hint=hint)
     elif not target.active:
@@ -496,11 +353,8 @@ def attach(each: Compiled, settings: Settings) -> list[Issue]:
         for name, at in each.secrets.items()
         if name not in settings.secrets
     ]
-    role = each.flow.accountability
-    if not role.startswith("$") and settings.role(role) is None:
-        message = f"the settings have no role {quoted(role)}"
-        hint = schema.nearest(role, settings.roles, prefix="")
-        hint = hint or f"they have {', '.join(settings.roles)}"
+    if problem := permissions.problem(each.flow.accountability, settings):
+        message, hint = problem
         at: Path = ("accountability",)
         issues.append(each.document.issue("unknown-role", message, at, hint=hint))
     if each.flow.durable:

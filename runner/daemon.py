@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from runner.datachain import Secrets
 from runner.engine import Engine
@@ -20,6 +21,9 @@ from runner.registry import Registry
 from runner.reload import Reloader
 from runner.resources import Resources
 from runner.settings import Settings
+from runner.triggers.event import OwnEvents
+from runner.triggers.schedule import Schedules
+from runner.triggers.ticks import FileTicks
 from runner.web.app import build
 from runner.web.server import listening
 
@@ -38,7 +42,9 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     registry, resources = Registry(), Resources()
     engine = make_engine(settings, recorder, resources)
     reloader = _reloader(settings, registry, recorder)
-    app = build(settings, registry, engine, reloader, recorder)
+    own_events = OwnEvents(registry, engine, recorder)
+    schedules = Schedules(registry, engine, recorder, FileTicks(_kept(settings, "schedules.json")))
+    app = build(settings, registry, engine, reloader, recorder, schedules.next_fire)
     stop = _on_signals(reloader)
     try:
         async with (
@@ -46,13 +52,18 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
             opened(resources, registry, replace(settings, listen=address)),
             asyncio.TaskGroup() as tasks,
         ):
+            telling = tasks.create_task(own_events.run(), name="events")  # before the first flows
+            firing = tasks.create_task(schedules.run(), name="schedules")
             watching = tasks.create_task(reloader.watch(), name="watch")
             flushing = tasks.create_task(_flush(recorder), name="flush")
             _announce(address.url, settings, recorder)
             await stop.wait()
             recorder.emit("daemon.draining", message="stopping: nothing new starts")
+            firing.cancel()
             watching.cancel()
+            await own_events.settle()
             await engine.drain(settings.drain)
+            telling.cancel()
             flushing.cancel()
     except ExceptionGroup as group:
         error = _first(group)
@@ -91,6 +102,7 @@ def make_engine(settings: Settings, recorder: Recorder, resources: Resources) ->
         resources=resources,
         max_depth=limits.depth,
         max_fanout=limits.fanout,
+        filter_time=limits.request_time,
     )
     return Engine(shared, max_running=limits.executions, max_queued=limits.queue)
 
@@ -117,9 +129,13 @@ async def opened(
 
 def _reloader(settings: Settings, registry: Registry, recorder: Recorder) -> Reloader:
     loader = Loader(BUILTIN, settings)
-    kept = None if settings.state is None else settings.state / "last-good"
-    last_good = LastGood(kept, settings.flows)
+    last_good = LastGood(_kept(settings, "last-good"), settings.flows)
     return Reloader(settings.flows, loader, registry, last_good, recorder, settings)
+
+
+def _kept(settings: Settings, name: str) -> Path | None:
+    """Where *name* is kept over restarts; None: it is not."""
+    return None if settings.state is None else settings.state / name
 
 
 def _on_signals(reloader: Reloader) -> asyncio.Event:

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections import deque
+from dataclasses import replace
 from typing import NamedTuple
 
 from runner.errors import Draining, Unavailable
 from runner.execution import Execution, Shared
 from runner.model import Result, Start, Status
+from runner.resources import Resources
 
 #: How many executions that nobody waits for can still be asked about when they have ended.
 _REMEMBERED = 1000
@@ -42,7 +44,7 @@ class Engine:
     def __init__(
         self, shared: Shared, *, max_running: int = 1000, max_queued: int = 10_000
     ) -> None:
-        self._shared = shared
+        self._shared = replace(shared, begin=self.start)
         self._max_running = max_running
         self._max_queued = max_queued
         self._running: set[Execution] = set()
@@ -68,13 +70,18 @@ class Engine:
         return len(self._queue)
 
     @property
+    def resources(self) -> Resources:
+        """What operations share."""
+        return self._shared.resources
+
+    @property
     def draining(self) -> bool:
         """Whether nothing starts any more."""
         return self._draining
 
-    async def start(self, start: Start) -> Execution:
+    async def start(self, start: Start, parent: Execution | None = None) -> Execution:
         """
-        Begin an execution.
+        Begin an execution, which *parent* causes.
 
         A detached one runs by itself, at once or in its turn; of any other the caller awaits
         `result`. Raises Draining, Conflict (the flow runs once at a time, and does), and
@@ -83,7 +90,7 @@ class Engine:
         full = self.check(detached=start.detached)
         if start.flow.max_running is not None:
             self._shared.turns.take(start.flow)
-        execution = Execution(start, self._shared)
+        execution = Execution(start, self._shared, parent)
         if full:
             self._queue.append(execution)
             self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "queued")

@@ -4,9 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from runner import datachain
 from runner.errors import Conflict, FlowNotFound, OperationError, RunnerError, Unavailable
@@ -15,6 +15,7 @@ from runner.model import (
     Accountability,
     Event,
     Flow,
+    Generation,
     Operation,
     OperationTrigger,
     Outcome,
@@ -24,6 +25,7 @@ from runner.model import (
     Retry,
     Start,
     Status,
+    starter,
 )
 from runner.operations.base import ExecutionRef
 from runner.records import Fields, Recorder
@@ -76,6 +78,14 @@ class Shared:
     max_fanout: int = 10_000
     #: Of those that other flows start too: they need no place of their own, but their turn.
     turns: Turns = field(default_factory=Turns)
+    #: Seconds for each filter flow that does not say it itself: somebody waits for all of them.
+    filter_time: float = 30.0
+    #: The engine's `start`, for what an execution causes and does not wait for.
+    begin: "Begin | None" = None
+
+
+#: Takes a start and the execution that causes it. Raises RunnerError where that is refused.
+Begin: TypeAlias = Callable[[Start, "Execution"], Awaitable["Execution"]]
 
 
 class _Family:
@@ -108,7 +118,7 @@ class Execution:
         parent: "Execution | None" = None,
         transaction: object | None = None,
     ) -> None:
-        self.id = random_id()
+        self.id = start.id or random_id()
         self.trace_id = start.trace_id or self.id.replace("-", "")
         self.flow = start.flow
         self.start_of = start
@@ -155,20 +165,21 @@ class Execution:
         somebody else, that is recorded and the cancellation goes on.
         """
         started = time.perf_counter()
+        timeout = self.start_of.timeout if self.flow.timeout is None else self.flow.timeout
         self._task = asyncio.current_task()
         if self._tracked:
-            self._record.emit("execution.started", data={"trigger": self._chain["$trigger"]})
+            self._record.emit("execution.started", data=self._begun())
         try:
             if self._cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
-            if self.flow.timeout is None:
+            if timeout is None:
                 result = await self._walk()
             else:
-                async with asyncio.timeout(self.flow.timeout):
+                async with asyncio.timeout(timeout):
                     result = await self._walk()
         except TimeoutError:
-            message = f"the flow took longer than {self.flow.timeout:g} s"
-            error = {"name": "Timeout", "message": message, "code": "TIMED_OUT"}
+            message = f"the flow took longer than {timeout:g} s"
+            error = {"name": "Timeout", "message": message, "code": "TIMED_OUT", "status": 504}
             result = Result(Status.TIMED_OUT, error)
         except asyncio.CancelledError:
             error = {"name": "Cancelled", "message": "the execution was cancelled"}
@@ -190,7 +201,15 @@ class Execution:
 
     def answer(self) -> JSONValue:
         """What its trigger's `return` says, whatever the outcome."""
-        return self.flow.trigger.answer(self._chain)
+        answer = self.flow.trigger.answer
+        return None if answer is None else answer(self._chain)
+
+    def _begun(self) -> JSONObject:
+        """What started it."""
+        data: JSONObject = {"trigger": self._chain["$trigger"]}
+        if self.start_of.nominal is not None:
+            data["nominal"] = self.start_of.nominal
+        return data
 
     def _finish(self, result: Result, started: float) -> None:
         if result.status is not Status.RESOLVED:
@@ -261,7 +280,7 @@ class Execution:
             if not limit.expired():
                 raise  # its own, which says better what took too long
             message = f"the operation took longer than {seconds:g} s"
-            raise OperationError(message, name="Timeout", code="TIMED_OUT") from None
+            raise OperationError(message, name="Timeout", code="TIMED_OUT", status=504) from None
 
     async def _retry(self, operation: Operation, retry: Retry, outcome: Outcome) -> Outcome:
         """Try again until it resolves or no try is left; templates are rendered anew."""
@@ -358,12 +377,42 @@ class Execution:
 
     async def start(self, flow: str, payload: JSONValue, index: int | None = None) -> JSONValue:
         """Run another flow of the same generation and give what it returns."""
-        child = self._child(self._startable(flow), payload)
+        start = self._next(self._startable(flow), payload)
+        return await self._run_child(start, flow, self._transaction)
+
+    async def emit(self, event: Event, transaction: object | None = None) -> JSONValue:
+        """Tell the flows that wait for *event*, and give its payload as they leave it."""
+        generation, who = self.start_of.generation, self.accountability
+        if event.ahead:
+
+            async def ask(flow: Flow, data: JSONObject) -> JSONValue:
+                start = self._next(flow, data)._replace(timeout=self._shared.filter_time)
+                return await self._run_child(start, flow.key, transaction)
+
+            return (await filtered(event, generation, who, ask)).payload
+        for flow, data in told(event, generation, who):
+            try:
+                await self._begin(flow, data)
+            except RunnerError as error:
+                record = self._record.bind(execution_id=None, parent_id=self.id)
+                refused(record, flow, event, error)
+        return event.payload
+
+    async def _begin(self, flow: Flow, data: JSONObject) -> None:
+        """Start *flow* and let it go: it happens outside of any transaction."""
+        start = self._next(flow, data)._replace(detached=True)
+        if self._shared.begin is None:
+            raise Unavailable("Nothing starts here by itself.")
+        await self._shared.begin(start, self)
+
+    async def _run_child(self, start: Start, name: str, transaction: object | None) -> JSONValue:
+        """Run *start* inside of this execution; *name* is what its flow is called here."""
+        child = Execution(start, self._shared, self, transaction)
         turns = self._shared.turns
         try:
             turns.take(child.flow)
         except RunnerError as error:
-            raise OperationError(f"the flow {flow!r}: {error.message}", code=error.code) from None
+            raise OperationError(f"the flow {name!r}: {error.message}", code=error.code) from None
         try:
             result = await child.run()
         finally:
@@ -371,10 +420,6 @@ class Execution:
         if result.status is Status.RESOLVED:
             return result.value
         raise OperationError(str(summary(result.value)["message"]), data=result.value)
-
-    async def emit(self, event: Event, transaction: object | None = None) -> JSONValue:
-        """Tell the flows that wait for *event*, and give its payload as they leave it."""
-        return event.payload
 
     def _startable(self, name: str) -> Flow:
         entry = self.start_of.generation.find(name)
@@ -384,11 +429,13 @@ class Execution:
         if flow is None:
             raise OperationError(f"the flow {name!r} is {entry.state}", code="FLOW_UNAVAILABLE")
         if not isinstance(flow.trigger, OperationTrigger):
-            message = f"the flow {name!r} is started by a {flow.trigger.kind}, not by other flows"
+            by = starter(flow.trigger)
+            message = f"the flow {name!r} is started by {by}, not by other flows"
             raise OperationError(message, code="TRIGGER_MISMATCH")
         return flow
 
-    def _child(self, flow: Flow, payload: JSONValue) -> "Execution":
+    def _next(self, flow: Flow, trigger_data: JSONValue) -> Start:
+        """What begins one more execution of those that this one causes."""
         if self._depth >= self._shared.max_depth:
             message = f"flows start each other more than {self._shared.max_depth} deep"
             raise OperationError(message, code="DEPTH_EXCEEDED")
@@ -396,15 +443,60 @@ class Execution:
             message = f"one execution caused more than {self._shared.max_fanout} others"
             raise OperationError(message, code="FANOUT_EXCEEDED")
         self._family.children += 1
-        start = Start(
+        return Start(
             flow=flow,
             generation=self.start_of.generation,
-            trigger_data=payload,
+            trigger_data=trigger_data,
             accountability=self.start_of.accountability,
             credentials=self.start_of.credentials,
             trace_id=self.trace_id,
         )
-        return Execution(start, self._shared, parent=self, transaction=self._transaction)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+async def filtered(
+    event: Event,
+    generation: Generation,
+    who: Accountability | None,
+    ask: Callable[[Flow, JSONObject], Awaitable[JSONValue]],
+) -> Event:
+    """
+    *event*, as the filter flows of *generation* leave it that want it, one after another.
+
+    *ask* runs a flow with its `$trigger` and gives what it returns; what it raises ends it all.
+    """
+    for listener in generation.listeners.of(event.name, ahead=True):
+        data = event.as_data()
+        if listener.wants(data, who):
+            value = await ask(listener.flow, data)
+            if listener.trigger.answer is not None:
+                event = event._replace(payload=value)
+    return event
+
+
+def told(
+    event: Event, generation: Generation, who: Accountability | None
+) -> Iterator[tuple[Flow, JSONObject]]:
+    """The flows of *generation* that want to know that *event* happened, each with `$trigger`."""
+    for listener in generation.listeners.of(event.name, ahead=False):
+        data = event.as_data()
+        if listener.wants(data, who):
+            yield listener.flow, data
+
+
+def refused(recorder: Recorder, flow: Flow, event: Event, error: RunnerError) -> None:
+    """Record that *event* did not start *flow*: nothing that its cause could do about."""
+    code = error.own_code if isinstance(error, OperationError) else error.code
+    recorder.emit(
+        "trigger.refused",
+        flow=flow.key,
+        flow_digest=flow.digest,
+        trigger=flow.trigger.kind,
+        error={"name": type(error).__name__, "message": error.message, "code": code},
+        data={"event": event.name},
+    )
 
 
 # --- errors as data -----------------------------------------------------------------------------

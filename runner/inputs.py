@@ -1,16 +1,55 @@
-"""Check what a manual start brought against what its flow asks for."""
+"""What a manual flow asks for, and whether a start brought it."""
 
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time
 
-from runner.errors import Forbidden, InvalidPayload
+from runner.errors import Forbidden, InvalidPayload, Malformed
 from runner.model import InputField, Manual
 from runner.types import JSONObject, JSONValue
 
 _TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?")
+
+
+def compile(field: JSONObject) -> InputField:
+    """
+    One of `fields`. What Directus' form of it says counts too: that it is required, its choices.
+
+    Raises Malformed for a default or a choice that the field itself would not take.
+    """
+    meta = field.get("meta") or {}
+    compiled = InputField(
+        name=field["field"],
+        type=field.get("type", "string"),
+        required=bool(field.get("required") or meta.get("required")),
+        default=field.get("default"),
+        has_default="default" in field,
+        choices=tuple(field["choices"] if "choices" in field else _choices(meta)),
+    )
+    for index, choice in enumerate(field.get("choices", ())):
+        if not _fits(compiled.type, choice):
+            message = f"a choice must be of type {compiled.type}, as the field is"
+            raise Malformed(message, ("choices", index))
+    problem = _problem(compiled, compiled.default) if compiled.has_default else None
+    if problem is not None:
+        raise Malformed(f"the default does not fit: {problem}", ("default",))
+    return compiled
+
+
+def _choices(meta: JSONObject) -> Iterator[JSONValue]:
+    """The values that Directus' form offers; none where it takes others too."""
+    options = meta.get("options")
+    options = options if isinstance(options, dict) else {}
+    offered = options.get("choices")
+    if options.get("allowOther") or not isinstance(offered, list):
+        return
+    for each in offered:
+        if isinstance(each, dict) and "children" in each:
+            yield from _choices({"options": {"choices": each["children"]}})
+        else:
+            yield each.get("value") if isinstance(each, dict) else each
 
 
 def check_selection(manual: Manual, body: JSONObject) -> str | None:

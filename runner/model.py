@@ -1,13 +1,16 @@
 """The records that travel between the parts: frozen, and each field has its sentence."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
+from runner.cron import Timetable
+from runner.signatures import Scheme
 from runner.template import Template
-from runner.types import JSONObject, JSONValue
+from runner.types import Chain, JSONObject, JSONValue
 
 # --- issues -------------------------------------------------------------------------------------
 
@@ -95,14 +98,18 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
-    """How a webhook knows its callers."""
+    """One way in which callers of a webhook prove themselves."""
 
-    #: `none`, `bearer` or `token`.
+    #: `bearer`, `basic`, `token`, `hmac`, `standard-webhooks`, or who calls: `github`, ….
     kind: str
-    #: Lower-case name of the header that carries the credential; empty for `none`.
-    header: str = ""
+    #: Lower-case name of the header that carries the credential.
+    header: str
     #: Names of the secrets of which one must match: several while one is rotated.
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...]
+    #: Of `basic`; None: the secret is user and password, with a colon between them.
+    username: str | None = None
+    #: How they sign the body; None: the header carries the secret itself.
+    scheme: Scheme | None = None
 
 
 #: Takes the data chain, gives what the caller of the flow gets.
@@ -116,8 +123,13 @@ class Webhook:
     kind: ClassVar[str] = "webhook"
 
     method: str
-    auth: Auth
+    #: The ways to prove oneself, of which one is enough; empty: nobody has to.
+    auth: tuple[Auth, ...] = ()
+    #: Where callers have to come from; empty: from anywhere.
+    allow_ips: tuple[IPv4Network | IPv6Network, ...] = ()
     answer: Answer
+    #: *answer* gives `{status, headers, body}`, each of which may be missing.
+    responds: bool = False
     #: Answer 202 at once and run afterwards.
     asynchronous: bool = False
     #: Answer a final rejection with its status; otherwise with 200 and the error, as Directus does.
@@ -126,6 +138,15 @@ class Webhook:
     expose_headers: frozenset[str] = frozenset()
     #: Largest body in bytes, where it differs from the setting.
     max_body: int | None = None
+    #: Takes `$trigger` and `$accountability`: whether this delivery is meant. None: every one is.
+    wants: Callable[[Chain], bool] | None = None
+    #: Takes the body, gives the paths of what does not fit. None: every body fits.
+    misfits: Callable[[JSONValue], list[str]] | None = None
+    #: Lower-case names of the headers in which callers prove themselves.
+    auth_headers: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "auth_headers", frozenset(each.header for each in self.auth))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +187,46 @@ class OperationTrigger:
     answer: Answer
 
 
-Trigger: TypeAlias = Webhook | Manual | OperationTrigger
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTrigger:
+    """Something that happens, or is about to, starts the flow."""
+
+    kind: ClassVar[str] = "event"
+
+    #: It is asked before the event happens; otherwise it is told afterwards, and nobody waits.
+    filter: bool
+    #: Names of events; a `*` at the end stands for any ending.
+    scope: tuple[str, ...]
+    #: Takes `$trigger` and `$accountability`: whether this event is meant. None: every one is.
+    wants: Callable[[Chain], bool] | None = None
+    #: What becomes of the payload; None: it stays as it is.
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The clock starts the flow. Times are in seconds."""
+
+    kind: ClassVar[str] = "schedule"
+
+    timetable: Timetable
+    answer: Answer
+    #: What becomes of fires that nobody was there for: `skip`, `once` (the last one) or `all`.
+    missed: str = "skip"
+    #: For how long a fire that was missed is worth making up for.
+    within: float = 3600.0
+    #: The longest that a start is put off, each by another time.
+    jitter: float = 0.0
+    #: Fires once for all replicas that share a store; otherwise in each of them.
+    shared: bool = True
+
+
+Trigger: TypeAlias = Webhook | Manual | OperationTrigger | EventTrigger | Schedule
+
+
+def starter(trigger: Trigger) -> str:
+    """What starts a flow with this *trigger*, in a sentence: `a webhook`, `an event`."""
+    return f"{'an' if trigger.kind == 'event' else 'a'} {trigger.kind}"
 
 
 # --- flows --------------------------------------------------------------------------------------
@@ -184,6 +244,29 @@ class Retry:
     max_delay: float = 60.0
     #: Share of the delay that is random: 0.2 means between 80 % and 120 %.
     jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many executions of a flow may run at once, and what becomes of one more."""
+
+    #: `parallel`, `single`, `queued` or `restart`.
+    mode: str
+    #: How many may run at once.
+    width: int = 1
+    #: Tells apart what may run at the same time; rendered over the start's data.
+    key: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How often a flow may start."""
+
+    #: So many starts in *per* seconds, in one go or spread.
+    starts: int
+    per: float
+    #: Tells apart what is counted on its own; rendered over the start's data.
+    key: Template | None = None
 
 
 #: What an operation does: rendered options and an OperationContext in, a JSON value out.
@@ -308,6 +391,11 @@ class Generation:
     entries: Mapping[str, Entry]
     #: From flow id to flow key.
     keys: Mapping[str, str]
+    #: Who waits for what.
+    listeners: "Listeners" = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "listeners", Listeners(self.entries.values()))
 
     def find(self, name: str) -> Entry | None:
         """The entry whose id or key is *name*."""
@@ -315,6 +403,21 @@ class Generation:
 
 
 # --- events -------------------------------------------------------------------------------------
+
+OWN_EVENTS: Final = "runner."
+"""What happens to the runner itself has a name that begins like this."""
+
+OWN_NAMES: Final = (
+    "runner.started",
+    "runner.stopping",
+    "runner.generation.swapped",
+    "runner.flow.failed",
+    "runner.flow.succeeded",
+)
+"""What happens to the runner itself: all that there is of it."""
+
+ITEM_EVENTS: Final = ("items.create", "items.update", "items.delete")
+"""What happens to items; the name of their collection and a dot stand before it."""
 
 
 class Event(NamedTuple):
@@ -327,6 +430,64 @@ class Event(NamedTuple):
     members: JSONObject
     #: It has not happened yet: filter flows may change its payload, or refuse it.
     ahead: bool = False
+
+    def as_data(self) -> JSONObject:
+        """It as `$trigger`, in Directus' order."""
+        if self.ahead:
+            return {"payload": self.payload, "event": self.name, **self.members}
+        return {"event": self.name, "payload": self.payload, **self.members}
+
+
+class Listener(NamedTuple):
+    """A flow that waits for events."""
+
+    flow: Flow
+    trigger: EventTrigger
+
+    def wants(self, data: JSONObject, who: "Accountability | None") -> bool:
+        """Whether the event that *data* tells of is meant, caused by *who*."""
+        if self.trigger.wants is None:
+            return True
+        caller = None if who is None else who.as_data()
+        return self.trigger.wants({"$trigger": data, "$accountability": caller})
+
+
+class Listeners:
+    """The event flows of a generation; to find some takes as long however many there are."""
+
+    __slots__ = ("_exact", "_lengths", "_prefixes")
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        #: By whether they are asked ahead, and by name or what stands before the `*`.
+        self._exact: dict[tuple[bool, str], list[Listener]] = {}
+        self._prefixes: dict[tuple[bool, str], list[Listener]] = {}
+        for entry in entries:
+            flow = entry.running
+            if flow is not None and isinstance(flow.trigger, EventTrigger):
+                self._add(Listener(flow, flow.trigger))
+        self._lengths = sorted({len(prefix) for _, prefix in self._prefixes})
+
+    def _add(self, listener: Listener) -> None:
+        ahead = listener.trigger.filter
+        for name in listener.trigger.scope:
+            index = self._prefixes if name.endswith("*") else self._exact
+            index.setdefault((ahead, name.removesuffix("*")), []).append(listener)
+
+    def of(self, name: str, *, ahead: bool) -> list[Listener]:
+        """Those that wait for the event *name*, by flow key."""
+        found = [*self._exact.get((ahead, name), ())]
+        for length in self._lengths:
+            found += self._prefixes.get((ahead, name[:length]), ())
+        by_key = {each.flow.key: each for each in found}
+        return [by_key[key] for key in sorted(by_key)]
+
+    def hear_of(self, prefix: str) -> bool:
+        """Whether any waits, afterwards, for events whose names begin with *prefix*."""
+        exact = any(not ahead and name.startswith(prefix) for ahead, name in self._exact)
+        return exact or any(
+            not ahead and (name.startswith(prefix) or prefix.startswith(name))
+            for ahead, name in self._prefixes
+        )
 
 
 # --- starts -------------------------------------------------------------------------------------
@@ -375,3 +536,9 @@ class Start(NamedTuple):
     trace_id: str | None = None
     #: Nobody waits for the result.
     detached: bool = False
+    #: The execution's id; None: a random one.
+    id: str | None = None
+    #: Of a schedule: when it fires by its timetable, in RFC 3339.
+    nominal: str | None = None
+    #: Seconds it may take where the flow itself does not say.
+    timeout: float | None = None

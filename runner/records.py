@@ -50,7 +50,7 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
         ),
         "generation.refused": Event("ERROR", "a generation of flows was refused", ("data",)),
         "flow.invalid": Event("ERROR", "the file of a flow has an issue", ("flow", "data")),
-        "trigger.attached": Event("INFO", "a trigger is attached", ("flow", "trigger")),
+        "trigger.attached": Event("INFO", "a trigger is attached", ("trigger",)),
         "caller.refused": Event("WARNING", "a token is nobody's", ("error", "data")),
         "trigger.refused": Event("WARNING", "a delivery did not start a flow", ("error",)),
         "execution.started": Event("INFO", "an execution has started", _EXECUTION),

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import jsonschema_rs
 
 from runner.document import Document
-from runner.errors import RunnerError
+from runner.errors import Malformed, RunnerError
 from runner.model import Issue
 from runner.types import Check, JSONObject, JSONValue, Path
 
@@ -109,6 +109,34 @@ def _compile(schema: JSONObject) -> Callable[[JSONValue], bool]:
 @cache
 def _fits(name: str) -> Callable[[JSONValue], bool]:
     return _compile({"$ref": _uri(name)})
+
+
+def parts(schema: JSONObject) -> jsonschema_rs.ValidatorMap:
+    """
+    Validators of a *schema* that the author of a flow wrote, by pointer: `#`, `#/properties/id`.
+
+    It is of draft 2020-12; nothing is fetched, formats are checked, and expressions run in linear
+    time, whatever a caller sends. Raises Malformed with the path inside of *schema*.
+    """
+    try:
+        jsonschema_rs.Draft202012Validator(schema, **_FOREIGN)
+    except jsonschema_rs.ValidationError as error:
+        at = tuple(error.instance_path)
+        regex = "expressions run in linear time: they have no look-around and no back reference"
+        hint = regex if at[-1:] == ("pattern",) or "patternProperties" in at[-2:] else None
+        wrong = (
+            f"{_show(cast('JSONValue', error.instance))} cannot stand here" if at else error.message
+        )
+        raise Malformed(f"in JSON Schema, {wrong}", at, hint) from None
+    return jsonschema_rs.validator_map_for(schema, **_FOREIGN)
+
+
+_FOREIGN: Final[Any] = {
+    "offline": True,
+    "validate_formats": True,
+    "ignore_unknown_formats": False,
+    "pattern_options": jsonschema_rs.RegexOptions(),
+}
 
 
 def check(document: Document, name: str = "flow") -> list[Issue]:
@@ -307,6 +335,8 @@ def _explain_value(error: _Error, at: Path) -> Iterator[_Finding]:
     shown = _show(error.instance)
     if isinstance(error.instance, list):
         shown = f"a list of {len(error.instance)}"
+    elif error.instance == {}:
+        shown = "{}"
     message = f"{_name(at)} must be {_wanted(error.schema)}, not {shown}"
     hint = None if "pattern" in error.schema else _example(error)
     yield _Finding("bad-value", message, hint, at)
@@ -405,7 +435,11 @@ def _types(schema: JSONObject) -> list[str]:
 
 
 def _kinds(schema: JSONObject) -> str:
-    *others, last = [_TYPE_NAMES[each] for each in _types(schema)] or ["something else"]
+    return _or([_TYPE_NAMES[each] for each in _types(schema)])
+
+
+def _or(kinds: list[str]) -> str:
+    *others, last = kinds or ["something else"]
     return f"{', '.join(others)} or {last}" if others else last
 
 
@@ -418,20 +452,27 @@ def _wanted(schema: JSONObject) -> str:
         return "one of " + ", ".join(str(each) for each in schema["enum"])
     if "patternErrorMessage" in schema:  # editors show it too
         return str(schema["patternErrorMessage"]).removeprefix("must be ")
-    limits = [text for names in _LIMITS if (text := _limit(schema, *names))]
-    if "pattern" in schema:
+    return _or([_limited(schema, each) for each in _types(schema)])
+
+
+def _limited(schema: JSONObject, kind: str) -> str:
+    """One type of those that *schema* allows, with its limits."""
+    limit = _limit(schema, *_LIMITS[kind]) if kind in _LIMITS else None
+    limits = [] if limit is None else [limit]
+    if kind == "string" and "pattern" in schema:
         example = schema.get("examples", [None])[0]
         limits.append(f"matching {schema['pattern']}" if example is None else f"like {example}")
-    return " ".join([_kinds(schema), ", ".join(limits)]).strip()
+    return " ".join([_TYPE_NAMES[kind], ", ".join(limits)]).strip()
 
 
 #: Names of a lower and an upper limit, and what they count.
-_LIMITS = (
-    ("minimum", "maximum", ""),
-    ("minLength", "maxLength", " characters"),
-    ("minItems", "maxItems", " items"),
-    ("minProperties", "maxProperties", " keys"),
-)
+_LIMITS = {
+    "integer": ("minimum", "maximum", ""),
+    "number": ("minimum", "maximum", ""),
+    "string": ("minLength", "maxLength", " characters"),
+    "array": ("minItems", "maxItems", " items"),
+    "object": ("minProperties", "maxProperties", " keys"),
+}
 
 
 def _limit(schema: JSONObject, low: str, high: str, unit: str) -> str | None:

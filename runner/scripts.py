@@ -197,7 +197,7 @@ def _thrown(value: JSONValue) -> JSONValue:
 
 def _timed_out(seconds: float) -> OperationError:
     message = f"the script took longer than {seconds:g} s"
-    return OperationError(message, name="Timeout", code="TIMED_OUT")
+    return OperationError(message, name="Timeout", code="TIMED_OUT", status=504)
 
 
 # --- one process --------------------------------------------------------------------------------

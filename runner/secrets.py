@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from runner.errors import RunnerError
 
@@ -89,6 +90,18 @@ class Secrets:
                 return partial(self._first, name, self._from_environment)
         return partial(self._first, given["file"], self._from_file)
 
+    def address_reader(self, given: str | Mapping[str, str]) -> Callable[[], str]:
+        """As `reader`, for an address: the passwords in it are told alone too."""
+        read = self.reader(given)
+
+        def reading() -> str:
+            address = read()
+            for password in _passwords(address):
+                self._on_read(password)
+            return address
+
+        return reading
+
     def _first(self, name: str, *sources: Callable[[str], str | None]) -> str:
         if not _SECRET_NAME.fullmatch(name):
             raise SecretMissing(
@@ -142,6 +155,21 @@ class Secrets:
         if time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
             self._files[name] = _SecretFile(path, _fingerprint(status), value)
         return value
+
+
+#: Between `:` and `@` as libraries read it that end a host at a `/` and such that do not, and in
+#: the parameters that libpq reads.
+_PASSWORDS: Final = (
+    re.compile(r"://[^:/]*:([^/?#]*)@"),
+    re.compile(r"://[^:/]*:([^@]*)@"),
+    re.compile(r"[?&](?:ssl)?password=([^&]*)"),
+)
+
+
+def _passwords(address: str) -> set[str]:
+    """What may be a password in *address*, as it stands there and as it is meant."""
+    found = {each for pattern in _PASSWORDS for each in pattern.findall(address) if each}
+    return found | {unquote(each) for each in found}
 
 
 def _fingerprint(status: os.stat_result) -> _Fingerprint:

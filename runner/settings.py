@@ -18,8 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from runner import document, egress, schema
+from runner import addresses, channels, document, egress, schema
 from runner.access import Role, Token
+from runner.channels import MailSettings, Recipient
 from runner.document import Document, InvalidDocument
 from runner.egress import Address, Egress, Network
 from runner.errors import SettingsError
@@ -34,9 +35,6 @@ FILE_VARIABLE: Final = "RUNNER_SETTINGS"
 """Names the settings file where no flag does."""
 
 NOT_YET: Final = (
-    "databases",
-    "mail",
-    "recipients",
     "cors",
     "retention",
 )
@@ -96,7 +94,17 @@ class Limits:
     response: int
     script_time: float
     script_memory: int
+    event_batch: int
     log_line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """One database."""
+
+    name: str
+    #: Reads its address, with the credentials that are in it; raises SecretMissing.
+    url: Callable[[], str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +126,11 @@ class Settings:
     #: By name; `public` is always there.
     roles: Mapping[str, Role]
     tokens: tuple[Token, ...]
+    #: By name; collections are their tables.
+    databases: Mapping[str, DatabaseSettings]
+    mail: MailSettings
+    #: By name.
+    recipients: Mapping[str, Recipient]
     trusted_proxies: tuple[Network, ...]
     #: What the `request` operation may reach.
     egress: Egress
@@ -127,9 +140,6 @@ class Settings:
     #: Option paths that a file, variable or flag has set: `limits`, `limits.body`, ….
     given: frozenset[str]
     # As the schema has them, until something uses them.
-    databases: JSONObject = field(repr=False)
-    mail: JSONObject = field(repr=False)
-    recipients: JSONObject = field(repr=False)
     cors: JSONObject
     retention: JSONObject
 
@@ -152,6 +162,13 @@ class Settings:
     def unused(self) -> list[str]:
         """Options that are set and have no effect so far."""
         return [path for path in NOT_YET if path in self.given]
+
+    @property
+    def users(self) -> frozenset[str]:
+        """Everybody who is known, by id: those behind tokens, and those who can be told things."""
+        known = {token.user for token in self.tokens}
+        known |= {recipient.user for recipient in self.recipients.values()}
+        return frozenset(user for user in known if user is not None)
 
     def role(self, name: str) -> Role | None:
         """The role whose name or id is *name*."""
@@ -331,9 +348,28 @@ def _findings(data: JSONObject) -> Iterator[_Finding]:
         if _network(text) is None:
             message = f'"{text}" is neither an address nor a network such as 10.0.0.0/8'
             yield _Finding(("trusted_proxies", index), "bad-value", message)
+    for name, database in data.get("databases", {}).items():
+        if isinstance(database["url"], str) and (wrong := _wrong_address(database["url"])):
+            hint = "write sqlite:///data.db, or postgresql://user@host/name"
+            yield _Finding(("databases", name, "url"), "bad-value", wrong, hint)
+    yield from _mail_findings(data.get("mail", {}))
     yield from _egress_findings(data.get("egress", {}))
     yield from _role_findings(data.get("roles", {}))
     yield from _token_findings(data.get("tokens", []), {"public", *data.get("roles", {})})
+
+
+def _mail_findings(mail: JSONObject) -> Iterator[_Finding]:
+    for which in ("from", "reply_to"):
+        try:
+            addresses.parse(mail.get(which, "nobody@example.com"))
+        except ValueError as error:
+            hint = "write runner@example.com or Runner <runner@example.com>"
+            yield _Finding(("mail", which), "bad-value", str(error), hint)
+    if isinstance(mail.get("url"), str):
+        try:
+            channels.server(mail["url"], allow_plain=True)  # of this file another layer may know
+        except ValueError as error:
+            yield _Finding(("mail", "url"), "bad-value", str(error))
 
 
 def _egress_findings(rules: JSONObject) -> Iterator[_Finding]:
@@ -408,6 +444,14 @@ def _build(
         ),
         roles=MappingProxyType(roles),
         tokens=tuple(_token(token, roles, secrets) for token in data["tokens"]),
+        databases=MappingProxyType(
+            {
+                name: _database(name, database["url"], secrets)
+                for name, database in data["databases"].items()
+            }
+        ),
+        mail=channels.mail_settings(data["mail"], secrets),
+        recipients=MappingProxyType(channels.recipients(data["recipients"], secrets)),
         trusted_proxies=tuple(filter(None, map(_network, data["trusted_proxies"]))),
         egress=_egress(data["egress"]),
         limits=_limits(data["limits"]),
@@ -417,7 +461,7 @@ def _build(
     )
 
 
-_PLAIN: Final = ("databases", "mail", "recipients", "cors", "retention")
+_PLAIN: Final = ("cors", "retention")
 _VERBS: Final = ("flows", "executions", "events", "source")
 
 
@@ -441,6 +485,7 @@ def _limits(limits: JSONObject) -> Limits:
         response=_size(limits["response"]),
         script_time=parse_duration(limits["script_time"]),
         script_memory=_size(limits["script_memory"]),
+        event_batch=limits["event_batch"],
         log_line=limits["log_line"],
     )
 
@@ -468,6 +513,27 @@ def _token(token: JSONObject, roles: Mapping[str, Role], secrets: Secrets) -> To
     return Token(
         name=token["name"], role=roles[token["role"]], user=_lower(token.get("user")), read=read
     )
+
+
+_DATABASES: Final = re.compile(r"sqlite:///(?!:memory:)[^?#]+|postgres(ql)?://\S+")
+
+
+def _wrong_address(url: str) -> str | None:
+    """What is wrong with the address of a database; it is not quoted, for it may be a secret."""
+    if _DATABASES.fullmatch(url):
+        return None
+    return "the address of a database begins with sqlite:/// and a path, or postgresql://"
+
+
+def _database(name: str, url: str | Mapping[str, str], secrets: Secrets) -> DatabaseSettings:
+    read = secrets.address_reader(url)
+    try:
+        wrong = _wrong_address(read())
+    except SecretMissing as error:
+        wrong = str(error)
+    if wrong:
+        raise SettingsError(f'the database "{name}" cannot be used: {wrong}')
+    return DatabaseSettings(name=name, url=read)
 
 
 def _lower(uuid: str | None) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.postgres import Server, server
 from tests.world import World
 
 # A busy machine is no reason to fail: pytest-timeout ends what hangs.
@@ -25,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def world() -> World:
     """Flows in memory, run by the real parts."""
     return World()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of our own; without the program, tests that need it skip."""
+    with server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,9 @@ VALID: tuple[JSONObject, ...] = (
             "error_on_reject": True,
             "expose_headers": ["authorization"],
             "max_body": "5MiB",
+            "allow_ips": ["10.0.0.0/8", "::1"],
+            "filter": {"$trigger": {"body": {"action": {"_eq": "opened"}}}},
+            "body": {"type": "object", "properties": {"id": {"type": "string"}}},
             "cacheEnabled": True,
             "cacheQueryParams": ["a"],
         },
@@ -52,6 +55,76 @@ VALID: tuple[JSONObject, ...] = (
                 "options": {"filter": {"order": {"total": {"_gte": 100}}}},
                 "resolve": [
                     {"type": "log", "options": {"message": {"n": 1}, "level": "warn"}},
+                    {
+                        "type": "item-read",
+                        "options": {
+                            "collection": "articles",
+                            "key": [1, "{{ order.id }}"],
+                            "query": {"filter": {"id": 1}, "fields": ["*"]},
+                            "permissions": "$full",
+                            "database": "default",
+                            "emitEvents": False,
+                        },
+                    },
+                    {
+                        "type": "item-create",
+                        "options": {
+                            "collection": "articles",
+                            "payload": [{"title": "{{ order.id }}"}, "{{ order }}"],
+                            "permissions": "$full",
+                            "database": "archive",
+                            "emitEvents": True,
+                        },
+                    },
+                    {
+                        "type": "item-update",
+                        "options": {
+                            "collection": "articles",
+                            "key": ["{{ order.id }}", 2],
+                            "payload": '{"views": {{ order.total }}}',
+                            "query": None,
+                            "permissions": "editor",
+                            "database": None,
+                            "emitEvents": "{{ order.loud }}",
+                        },
+                    },
+                    {
+                        "type": "item-delete",
+                        "options": {
+                            "collection": "articles",
+                            "key": None,
+                            "query": {"filter": {"id": "{{ order.id }}"}},
+                            "permissions": None,
+                            "database": "default",
+                            "emitEvents": False,
+                        },
+                    },
+                    {
+                        "type": "mail",
+                        "options": {
+                            "to": ["ann@example.com", "{{ order.email }}"],
+                            "cc": "bob@example.com",
+                            "bcc": None,
+                            "replyTo": ["help@example.com"],
+                            "subject": "Order {{ order.id }}",
+                            "fromName": "Orders",
+                            "type": "template",
+                            "body": None,
+                            "template": "orders/large",
+                            "data": {"order": "{{ order }}"},
+                        },
+                    },
+                    {
+                        "type": "notification",
+                        "options": {
+                            "recipient": ["ops"],
+                            "subject": "Order {{ order.id }}",
+                            "message": {"order": "{{ order }}"},
+                            "permissions": "$full",
+                            "collection": "orders",
+                            "item": "{{ order.id }}",
+                        },
+                    },
                     {
                         "type": "request",
                         "options": {
@@ -121,8 +194,64 @@ VALID: tuple[JSONObject, ...] = (
             {"key": "end", "type": "throw-error"},
         ],
     },
+    {
+        "name": "Event",
+        "trigger": "event",
+        "options": {
+            "type": "filter",
+            "scope": ["items.create", "com.example.*"],
+            "collections": ["articles"],
+            "return": "$last",
+            "filters": [
+                {"exact": {"source": "/shop"}},
+                {"any": [{"prefix": {"subject": "a"}}, {"not": {"suffix": {"subject": "b"}}}]},
+                {"all": [{"exact": {"type": "a"}}]},
+            ],
+            "filter": {"$trigger": {"payload": {"total": {"_gte": 100}}}},
+        },
+    },
+    {
+        "name": "Schedule",
+        "trigger": "schedule",
+        "options": {
+            "cron": ["30 2 * * *", "@hourly"],
+            "timezone": "Europe/Berlin",
+            "missed": "once",
+            "within": "2h",
+            "jitter": "30s",
+            "scope": "pod",
+        },
+    },
+    {"name": "Tick", "trigger": "schedule", "options": {"cron": "* * * * *"}},
     {"name": "Bare", "trigger": "operation", "options": {"return": "$all"}},
     {"name": "Open", "trigger": "webhook", "options": {"auth": "none"}, "operations": None},
+    {
+        "name": "Signed",
+        "trigger": "webhook",
+        "options": {
+            "auth": [
+                {"kind": "basic", "username": "ann", "secret": "A"},
+                {"kind": "slack", "secret": "B", "tolerance": "1m"},
+                {
+                    "kind": "hmac",
+                    "header": "X-Sign",
+                    "algorithm": "sha512",
+                    "encoding": "base64",
+                    "prefix": "v1=",
+                    "signed": "{timestamp}:{body}",
+                    "timestamp": {"param": "t"},
+                    "tolerance": "10s",
+                    "secret": ["C", "D"],
+                },
+                {"kind": "hmac", "header": "X-S", "timestamp": {"header": "X-T"}, "secret": "E"},
+            ],
+            "response": {
+                "status": 201,
+                "headers": {"Location": "/orders/{{ $trigger.body.id }}", "X-N": 1, "X-M": None},
+                "body": {"id": "{{ $trigger.body.id }}"},
+            },
+        },
+    },
 )
 
 #: What is put where something else is expected: of every type, and near misses.

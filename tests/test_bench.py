@@ -8,19 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import programs
+
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = [
     "dispatch",
+    "durable",
+    "durable_postgres",
     "exec",
     "http",
+    "items",
     "listing",
     "load",
     "logs",
     "request",
+    "schedule",
     "start",
     "templates",
 ]
 NEEDS_WRK = {"http", "logs"}
+NEEDS_POSTGRES = {"durable_postgres"}
 
 
 @pytest.mark.slow
@@ -30,6 +37,8 @@ def test_a_benchmark_ends_with_its_ratios(name: str) -> None:
     """Figures are for a quiet machine; that they can be had is for every one."""
     if name in NEEDS_WRK and shutil.which("wrk") is None:
         pytest.skip("wrk is not installed (Debian: apt-get install wrk)")
+    if name in NEEDS_POSTGRES and programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     command = [sys.executable, "-m", f"tests.bench.{name}", "--quick"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

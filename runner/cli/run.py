@@ -13,7 +13,7 @@ from runner.errors import FlowNotFound, InvalidPayload, RunnerError
 from runner.execution import brief
 from runner.inputs import check_inputs
 from runner.loader import Loader
-from runner.model import Entry, Generation, Manual, Result, Start, Status, Webhook
+from runner.model import Entry, Generation, Manual, Result, Schedule, Start, Status, Webhook
 from runner.operations import BUILTIN
 from runner.records import Recorder
 from runner.redact import Redactor
@@ -46,7 +46,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--data",
         metavar="JSON|@FILE",
         default="{}",
-        help="what starts it: the body of a webhook or manual flow, else the payload (default {})",
+        help="what starts it: the body of a webhook or manual flow, else $trigger itself, such as"
+        ' {"payload": …} for an event flow (default {})',
     )
     parser.add_argument(
         "--query", metavar="NAME=VALUE", action="append", default=[],
@@ -93,6 +94,8 @@ async def _run(
     trigger_data = data
     if isinstance(entry.flow.trigger, Webhook | Manual):
         trigger_data = _request(arguments, entry, data)
+    elif isinstance(entry.flow.trigger, Schedule):
+        trigger_data = None  # the clock brings nothing
     start = Start(flow=entry.flow, generation=generation, trigger_data=trigger_data)
     async with resources.opened(BUILTIN.resources(BUILTIN), settings):
         return await engine.result(await engine.start(start))

@@ -83,7 +83,9 @@ def _root(path: Path, home: Path) -> tuple[Path, str | None]:
 
 
 async def _issues(settings: Settings | None, root: Path, only: str | None) -> list[Issue]:
-    loaded = await Loader(BUILTIN, settings).load(source.snapshot(root))
+    # What stands beside the flows is looked for beside these.
+    attached = None if settings is None else replace(settings, flows=root)
+    loaded = await Loader(BUILTIN, attached).load(source.snapshot(root))
     if only is not None and only not in loaded.files:
         rule = "they end in .yaml or .yml, and begin with neither . nor _"
         raise RunnerError(f"{root / only} is not a flow file: {rule}")

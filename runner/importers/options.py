@@ -7,6 +7,7 @@ from runner import schema
 from runner.ids import is_uuid
 from runner.importers import credentials
 from runner.mistakes import shown
+from runner.model import ITEM_EVENTS
 from runner.types import JSONObject, JSONValue, Path
 
 
@@ -34,6 +35,10 @@ def of_operation(type_: JSONValue, options: JSONValue, names: Mapping[str, str])
         case "trigger", {"flow": str(flow)} if is_uuid(flow):
             said["flow"] = flow.lower()
             comments["flow",] = "\n".join([*_known(flow.lower(), names), _SUB_FLOW])
+        case "item-update" | "item-delete", {"query": dict() | str() as query} if (
+            query and "limit" not in query
+        ):
+            comments["query",] = _UNLIMITED
         case "exec", {"code": str(code)} if header := credentials.named_in(code):
             seems = f"This code seems to read the header {header}:"
             comments["code",] = f"{seems}\n{_REDACTED}"
@@ -41,6 +46,8 @@ def of_operation(type_: JSONValue, options: JSONValue, names: Mapping[str, str])
 
 
 _NO_TIME: Final = "Directus waits for no time where none is said."
+
+_UNLIMITED: Final = "Without a `limit`, all that match; Directus takes the first 100 of them."
 
 _REDACTED: Final = "it is --redacted--, unless `expose_headers` of the webhook lists it."
 
@@ -70,6 +77,13 @@ def of_trigger(kind: JSONValue, options: JSONValue, headers: Sequence[str]) -> T
             own = _manual(own, headers, comments)
         case "operation":
             own["return"] = own.get("return") or None
+        case "event":
+            own = _event(own, comments)
+        case "schedule":
+            comments["cron",] = (
+                "Directus goes by the clock of its server; here it is UTC, unless `timezone` says"
+                " another."
+            )
     return Translated(_said(own, f"triggers/{kind}") or None, comments)
 
 
@@ -141,6 +155,19 @@ def _manual(options: JSONObject, headers: Sequence[str], comments: dict[Path, st
         "confirmationDescription": options.pop("confirmationDescription", None) or None,
         **options,
     }
+
+
+def _event(options: JSONObject, comments: dict[Path, str]) -> JSONObject:
+    answer = options.pop("return", None) or None
+    if options.get("type") == "action" and answer is not None:
+        _add(comments, f"Nobody waits for an action flow, so `return` went: {shown(str(answer))}.")
+        answer = None
+    scope = options.get("scope") or []
+    names = scope.split(",") if isinstance(scope, str) else scope
+    if not options.get("collections") and any(name in ITEM_EVENTS for name in names):
+        options["collections"] = []
+        comments["collections",] = "It is about no items, as in Directus: list the collections."
+    return {**options, "return": answer}
 
 
 def _mode(options: JSONObject, comments: dict[Path, str]) -> JSONObject:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -99,7 +100,12 @@ class Extra(NamedTuple):
     @property
     def missing(self) -> bool:
         """Whether something of it is not installed."""
-        return any(find_spec(each) is None for each in self.modules)
+        return not all(map(_is_installed, self.modules))
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None  # it looks at the disk, and every flow may ask
 
 
 class Finding(NamedTuple):

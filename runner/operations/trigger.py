@@ -1,7 +1,6 @@
 """Run another flow."""
 
 import asyncio
-from collections.abc import Iterator
 
 from runner.operations.base import OperationContext, OperationSpec, read_json
 from runner.types import JSONObject, JSONValue
@@ -25,18 +24,21 @@ async def trigger(options: JSONObject, context: OperationContext) -> JSONValue:
     if not isinstance(payload, list):
         return await context.start(options["flow"], payload)
     results: list[JSONValue] = []
-    for group in _groups(payload, options):
+    # A transaction is a single thread of work: what happens in it, happens in turn.
+    size = _size(options) if context.transaction is None else 1
+    for at in range(0, len(payload), size):
+        group = payload[at : at + size]
         results += await _run_group(options["flow"], group, len(results), context)
     return results
 
 
-def _groups(payload: list[JSONValue], options: JSONObject) -> Iterator[list[JSONValue]]:
-    size = {
+def _size(options: JSONObject) -> int:
+    """How many elements run at the same time."""
+    return {
         "parallel": _AT_ONCE,
         "serial": 1,
         "batch": int(options.get("batchSize") or 10),
     }[options.get("iterationMode") or "parallel"]
-    return (payload[at : at + size] for at in range(0, len(payload), size))
 
 
 async def _run_group(

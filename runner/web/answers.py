@@ -14,6 +14,7 @@ from runner.errors import (
     RunnerError,
     Unavailable,
 )
+from runner.model import Result, Status
 from runner.types import JSONObject, JSONValue
 
 _HEADERS = {
@@ -53,8 +54,8 @@ def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.
             more[hdrs.ALLOW] = ", ".join(error.allowed)
         case Unavailable() | RequestsExceeded():
             more[hdrs.RETRY_AFTER] = str(error.retry_after)
-        case InvalidCredentials():
-            more[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        case InvalidCredentials() if error.challenges:
+            more[hdrs.WWW_AUTHENTICATE] = ", ".join(error.challenges)
     if error.status >= 500 and not isinstance(error, Unavailable):
         return envelope([{"message": _UNEXPECTED, "extensions": {"code": _INTERNAL}}], 500, more)
     extensions = {**_reason(error), **error.extensions, "code": error.code}
@@ -74,6 +75,18 @@ def envelope(
 ) -> web.Response:
     """`{"errors": […]}`, as Directus answers."""
     return json({"errors": errors}, status, headers)
+
+
+def failure(result: Result, *, trusted: bool, headers: Mapping[str, str]) -> web.Response:
+    """What a waiting caller is told of an execution that did not resolve."""
+    match result:
+        case Result(Status.REJECTED, value):
+            return rejection(value, trusted=trusted, headers=headers)
+        case Result(Status.TIMED_OUT, dict(error)):
+            told = {"message": error.get("message"), "extensions": {"code": error.get("code")}}
+            return envelope([told], 504, headers)
+        case _:
+            return refuse(Unavailable("The execution was ended; try again later."), headers)
 
 
 def rejection(value: JSONValue, *, trusted: bool, headers: Mapping[str, str]) -> web.Response:

@@ -17,18 +17,23 @@ from runner.web import answers, callers, delivery
 from runner.web.brake import Brake
 from runner.web.graphql import AT_ONCE, GRAPHQL
 from runner.web.keys import ENGINE, RECORDER, REGISTRY, SETTINGS, SOURCE, Handler, Source
-from runner.web.listing import LISTING, Listing
+from runner.web.listing import LISTING, Listing, NextFire
 from runner.web.routes import ROUTES
 from runner.web.specs import SPECS, Specs
 
-#: Where webhooks and manual flows are started.
-_DELIVERIES = "/flows/trigger/"
+#: Where flows are started.
+_DELIVERIES = ("/flows/trigger/", "/events")
 
 BRAKE: web.AppKey[Brake] = web.AppKey("brake", Brake)
 
 
 def build(
-    settings: Settings, registry: Registry, engine: Engine, source_: Source, recorder: Recorder
+    settings: Settings,
+    registry: Registry,
+    engine: Engine,
+    source_: Source,
+    recorder: Recorder,
+    next_fire: NextFire = lambda _: None,
 ) -> web.Application:
     """The application with all routes, for `server.listening`."""
     app = web.Application()
@@ -38,7 +43,7 @@ def build(
     app[SOURCE] = source_
     app[RECORDER] = recorder
     app[BRAKE] = Brake()
-    app[LISTING] = Listing(registry, source_, partial(_last_execution, engine))
+    app[LISTING] = Listing(registry, source_, partial(_last_execution, engine), next_fire)
     app[SPECS] = Specs(ROUTES)
     app[GRAPHQL] = asyncio.Semaphore(AT_ONCE)
     for route in ROUTES:
@@ -90,12 +95,12 @@ def _answering(handler: Handler) -> Handler:
 async def _slowly(request: web.Request, error: UnknownToken) -> web.Response:
     """Answer a wrong token: who tries many of them has to wait."""
     ip = callers.accountability(request).ip or ""
-    if not request.path.startswith(_DELIVERIES):  # which are recorded with their flow
+    if not request.path.startswith(_DELIVERIES):  # which are recorded by those who take them
         request.app[RECORDER].emit(
             "caller.refused",
             error={"name": type(error).__name__, "message": error.reason, "code": error.code},
             data={"method": request.method, "path": request.path, "ip": ip},
-            credentials=delivery.credentials(request),
+            credentials=delivery.first_credentials(request),
         )
     try:
         await request.app[BRAKE].hold(ip)

@@ -1,6 +1,5 @@
 """Who calls, and what they may do."""
 
-import hmac
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -8,16 +7,9 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from runner.access import Role
-from runner.errors import (
-    Forbidden,
-    InvalidCredentials,
-    InvalidPayload,
-    Unavailable,
-    UnknownToken,
-)
+from runner.errors import Forbidden, InvalidPayload, UnknownToken
 from runner.fit import well_formed
-from runner.model import Accountability, Auth
-from runner.secrets import SecretMissing
+from runner.model import Accountability
 from runner.settings import Settings
 from runner.web.keys import SETTINGS
 
@@ -36,18 +28,6 @@ _LOCAL = Role(
 _FORWARDED = frozenset(
     {"forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"}
 )
-
-
-class CannotAuthenticate(Unavailable):
-    """
-    This flow cannot check its callers now; try again later.
-
-    *reason* is for the records; the caller is not told.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +61,9 @@ def identify(request: web.Request) -> Caller:
     Raises UnknownToken for one that nobody has, and InvalidPayload for two tokens.
     """
     settings = request.app[SETTINGS]
-    token = _token(request)
-    if token is not None:
-        caller = settings.caller(token)
+    sent = token(request)
+    if sent is not None:
+        caller = settings.caller(sent)
         if caller is None:
             raise UnknownToken("no token of the settings is the one that was sent")
         user, role = caller.user, caller.role
@@ -93,9 +73,13 @@ def identify(request: web.Request) -> Caller:
     return Caller(accountability(request), settings.public)
 
 
-def _token(request: web.Request) -> str | None:
-    """The token of `Authorization: Bearer …` or `?access_token=…`; other schemes are not ours."""
-    header = _bearer(request)
+def token(request: web.Request) -> str | None:
+    """
+    The token of `Authorization: Bearer …` or `?access_token=…`; other schemes are not ours.
+
+    Raises InvalidPayload for two.
+    """
+    header = bearer(request)
     query = request.query.get("access_token") if request.query_string else None
     if header is not None and query is not None:
         raise InvalidPayload(
@@ -104,70 +88,35 @@ def _token(request: web.Request) -> str | None:
     return header if header is not None else query
 
 
-def _bearer(request: web.Request) -> str | None:
+def bearer(request: web.Request) -> str | None:
+    """What stands behind `Authorization: Bearer`."""
     scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else None
+
+
+def address(request: web.Request) -> str:
+    """The address that it comes from, as far as trusted proxies can be believed."""
+    settings, peer = request.app[SETTINGS], request.remote or ""
+    if not settings.trusted_proxies:
+        return peer
+    # All lines of it: a proxy may add its own below the one that the caller wrote.
+    return settings.client_ip(peer, ", ".join(request.headers.getall("X-Forwarded-For", ())))
 
 
 def accountability(
     request: web.Request, user: str | None = None, role: Role | None = None
 ) -> Accountability:
     """Who caused what this request starts."""
-    settings, headers = request.app[SETTINGS], request.headers
-    ip, agent, origin = request.remote or "", headers.get(hdrs.USER_AGENT), headers.get(hdrs.ORIGIN)
-    if settings.trusted_proxies:
-        # All lines of it: a proxy may add its own below the one that the caller wrote.
-        ip = settings.client_ip(ip, ", ".join(headers.getall("X-Forwarded-For", ())))
+    headers = request.headers
+    agent, origin = headers.get(hdrs.USER_AGENT), headers.get(hdrs.ORIGIN)
     return Accountability(
         user=user,
         role=None if role is None else role.id or role.name,
         admin=role is not None and role.admin,
-        ip=ip,
+        ip=address(request),
         user_agent=None if agent is None else well_formed(agent),
         origin=None if origin is None else well_formed(origin),
     )
-
-
-# --- callers of a webhook -----------------------------------------------------------------------
-
-
-def admit(request: web.Request, auth: Auth) -> Accountability:
-    """
-    Who calls a webhook that lets in whom *auth* says.
-
-    Raises InvalidCredentials for others, and CannotAuthenticate when a secret is missing and no
-    other one matches: nobody is let in by that.
-    """
-    if auth.kind != "none":
-        _check_secret(request, auth)
-    # The Authorization header of such a webhook carries its own secret, not one of our tokens;
-    # and without a token there is nobody to look up.
-    has_token = hdrs.AUTHORIZATION in request.headers or request.query_string
-    if auth.header == "authorization" or not has_token or _token(request) is None:
-        return accountability(request)
-    return identify(request).accountability
-
-
-def _check_secret(request: web.Request, auth: Auth) -> None:
-    given = _bearer(request) if auth.kind == "bearer" else request.headers.get(auth.header)
-    if not given:
-        raise InvalidCredentials(f"there is no credential in the header {auth.header}")
-    sent = given.encode("utf-8", "surrogateescape")
-    matches, missing = False, None
-    # All are compared, so that the time taken does not say which one was close.
-    for name in auth.secrets:
-        try:
-            secret = request.app[SETTINGS].secrets.get(name)
-        except SecretMissing as error:
-            missing = error
-        else:
-            matches |= hmac.compare_digest(sent, secret.encode("utf-8", "surrogateescape"))
-    if matches:
-        return
-    if missing is not None:
-        # Not open, and not the caller's fault either: whoever runs this has to know.
-        raise CannotAuthenticate(missing.message)
-    raise InvalidCredentials(f"the credential in the header {auth.header} is not the secret")
 
 
 # --- callers without a token --------------------------------------------------------------------

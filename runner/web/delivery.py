@@ -2,22 +2,24 @@
 
 import base64
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
-from runner.errors import ContentTooLarge
+from runner.errors import ContentTooLarge, RunnerError
 from runner.fit import well_formed
 from runner.model import Webhook
 from runner.redact import PLACEHOLDER, SENSITIVE
 from runner.types import JSONObject
-from runner.web import bodies
-from runner.web.keys import SETTINGS
+from runner.web import bodies, callers
+from runner.web.keys import RECORDER, SETTINGS
 
-MAX_CREDENTIALS: Final = 200
-"""A browser keeps at most 180 cookies for a site."""
+#: A browser keeps at most 180 cookies for a site.
+_MAX_CREDENTIALS: Final = 200
 
+_NONE: Final[frozenset[str]] = frozenset()
 _CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 #: W3C Trace Context: version, trace id, span id, flags; later versions may have more behind it.
@@ -37,19 +39,24 @@ class Delivery(NamedTuple):
     trace_id: str | None
 
 
-async def read(request: web.Request, webhook: Webhook | None = None) -> Delivery:
+async def read(
+    request: web.Request,
+    webhook: Webhook | None = None,
+    verify: Callable[[bytes], None] | None = None,
+) -> Delivery:
     """
     What a start by *request* has to go on.
 
-    Credential headers read `--redacted--`, unless *webhook* exposes them. Raises what
-    `bodies.read` and `bodies.parse` do, InvalidQuery, and ContentTooLarge for too many cookies.
+    *verify* sees the bytes of the body before anything is made of them. Credential headers read
+    `--redacted--`, unless *webhook* exposes them. Raises what *verify*, `bodies.read` and
+    `bodies.parse` do, InvalidQuery, and ContentTooLarge for too many cookies.
     """
     limits = request.app[SETTINGS].limits
-    headers, found = _headers(request, "" if webhook is None else webhook.auth.header)
-    if len(found) > MAX_CREDENTIALS:
-        # Every record is searched for every one of them.
-        raise ContentTooLarge("The request has too many cookies.")
+    headers, found = _headers(request, _NONE if webhook is None else webhook.auth_headers)
+    _check_number(found)
     body = await bodies.read(request, (webhook and webhook.max_body) or limits.body)
+    if verify is not None:
+        verify(body)
     if found:
         _hide_credentials(headers, webhook)
     data = {
@@ -61,12 +68,57 @@ async def read(request: web.Request, webhook: Webhook | None = None) -> Delivery
         "method": request.method,
         "headers": headers,
     }
-    return Delivery(data, found, _trace_id(headers.get("traceparent")))
+    return Delivery(data, found, trace_id(headers.get("traceparent")))
 
 
-def credentials(request: web.Request, auth_header: str = "") -> tuple[str, ...]:
-    """Values in *request* that prove somebody to be somebody."""
-    return _headers(request, auth_header)[1]
+def credentials(request: web.Request) -> tuple[str, ...]:
+    """What in *request* proves somebody to be somebody. Raises ContentTooLarge for too much."""
+    _, found = _headers(request, _NONE)
+    _check_number(found)
+    return found
+
+
+def first_credentials(
+    request: web.Request, auth_headers: frozenset[str] = _NONE
+) -> tuple[str, ...]:
+    """The same for the record of a request that is refused: not all, where there are too many."""
+    return _headers(request, auth_headers)[1][:_MAX_CREDENTIALS]
+
+
+def _check_number(found: tuple[str, ...]) -> None:
+    # Every record is searched for every one of them.
+    if len(found) > _MAX_CREDENTIALS:
+        raise ContentTooLarge("The request has too many cookies.")
+
+
+def record_refusal(
+    request: web.Request,
+    error: RunnerError,
+    auth_headers: frozenset[str] = _NONE,
+    *,
+    severity: str | None = None,
+    flow: str | None = None,
+    trigger: str | None = None,
+) -> None:
+    """One record for what starts nothing: the cause that the caller is not told."""
+    request.app[RECORDER].emit(
+        "trigger.refused",
+        severity=severity,
+        flow=flow,
+        trigger=trigger,
+        error={
+            "name": type(error).__name__,
+            "message": getattr(error, "reason", error.message),
+            "code": error.code,
+        },
+        data={
+            "status": error.status,
+            "method": request.method,
+            "path": request.path,
+            "ip": callers.address(request),
+        },
+        credentials=first_credentials(request, auth_headers),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -75,12 +127,15 @@ def is_sensitive(name: str) -> bool:
     return name.replace("-", "_").endswith(SENSITIVE)
 
 
-def _trace_id(traceparent: str | None) -> str | None:
+def trace_id(traceparent: str | None) -> str | None:
+    """The trace that the value of a `traceparent` header names."""
     match = None if traceparent is None else _TRACEPARENT.match(traceparent)
     return None if match is None else match[1]
 
 
-def _headers(request: web.Request, auth_header: str) -> tuple[JSONObject, tuple[str, ...]]:
+def _headers(
+    request: web.Request, auth_headers: frozenset[str]
+) -> tuple[JSONObject, tuple[str, ...]]:
     """
     Headers as Node has them, and the credentials in them and in the query.
 
@@ -92,7 +147,7 @@ def _headers(request: web.Request, auth_header: str) -> tuple[JSONObject, tuple[
         key = name.lower()
         text = value if value.isascii() else well_formed(value)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        if is_sensitive(key) or key == auth_header:
+        if key in auth_headers or is_sensitive(key):
             found += _cookies(value) if key == "cookie" else _credential(value)
     if request.query_string:
         found += [value for name, value in request.query.items() if is_sensitive(name.lower())]
@@ -102,7 +157,7 @@ def _headers(request: web.Request, auth_header: str) -> tuple[JSONObject, tuple[
 def _hide_credentials(headers: JSONObject, webhook: Webhook | None) -> None:
     hidden = _CREDENTIAL_HEADERS & headers.keys()
     if webhook is not None:
-        hidden |= {webhook.auth.header} & headers.keys()
+        hidden |= webhook.auth_headers & headers.keys()
         hidden -= webhook.expose_headers
     for key in hidden:
         headers[key] = PLACEHOLDER

@@ -1,6 +1,7 @@
 """What `/flows` and `/operations` list: flows as records of the tables that Directus has."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -73,8 +74,30 @@ SCHEMA: Final[Schema] = {each.name: each for each in (FLOWS, OPERATIONS, USERS)}
 #: What changes without a new generation.
 LIVE: Final = frozenset((FLOWS.name, name) for name in ("next_fire", "last_execution"))
 
+NOTIFICATIONS: Final = Collection(
+    "directus_notifications",
+    {
+        "id": Field(Type.INTEGER, required=True),
+        "timestamp": Field(Type.TIMESTAMP, required=True),
+        "status": Field(Type.STRING, required=True),
+        "recipient": Field(Type.UUID, relation=ToOne("directus_users")),
+        "sender": Field(Type.UUID, relation=ToOne("directus_users")),
+        "subject": Field(Type.STRING, required=True),
+        "message": Field(Type.TEXT),
+        "collection": Field(Type.STRING),
+        "item": Field(Type.STRING),
+    },
+)
+"""What a user has been told."""
+
+INBOXES: Final[Schema] = {each.name: each for each in (NOTIFICATIONS, USERS)}
+"""What an inbox can be asked for: not by way of flows."""
+
 LastExecution = Callable[[str], JSONObject | None]
 """What is known of the last execution of the flow with this id."""
+
+NextFire = Callable[[str], datetime | None]
+"""When the schedule of the flow with this id fires next, in UTC."""
 
 
 def is_live(query: Query) -> bool:
@@ -85,10 +108,17 @@ def is_live(query: Query) -> bool:
 class Listing:
     """The tables of what is in place, made once for each generation."""
 
-    def __init__(self, registry: Registry, source: Source, last_execution: LastExecution) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        source: Source,
+        last_execution: LastExecution,
+        next_fire: NextFire,
+    ) -> None:
         self._registry = registry
         self._source = source
         self._last_execution = last_execution
+        self._next_fire = next_fire
         self._made: tuple[Generation, Mapping[str, Created], Tables] | None = None
         #: Tables made so far: git may tell more of the same generation.
         self._count = 0
@@ -114,9 +144,15 @@ class Listing:
         return self._made[2]
 
     def _as_of_now(self, tables: Tables) -> Tables:
-        last = self._last_execution
-        rows = [{**row, "last_execution": last(row["id"])} for row in tables.rows(FLOWS)]
+        rows = [{**row, **self._now(row["id"])} for row in tables.rows(FLOWS)]
         return Overlay(tables, FLOWS, rows)
+
+    def _now(self, flow: str) -> JSONObject:
+        fire = self._next_fire(flow)
+        return {
+            "next_fire": None if fire is None else iso(fire),
+            "last_execution": self._last_execution(flow),
+        }
 
 
 LISTING: Final = web.AppKey("listing", Listing)
@@ -161,8 +197,8 @@ def _flow(entry: Entry, generation: Generation, created: Created | None) -> JSON
         "tracking": flow and flow.tracking,
         "path": entry.path,
         "author": None if named else created and created.author,
-        "next_fire": None,
-        "last_execution": None,  # as of now, where somebody asks
+        "next_fire": None,  # both are as of now, where somebody asks
+        "last_execution": None,
     }
 
 

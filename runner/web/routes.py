@@ -1,9 +1,11 @@
 """The one table of routes: the router is made of it, and so is the description of it."""
 
+from dataclasses import replace
 from typing import Final
 
 from runner.errors import (
     FlowNotFound,
+    Forbidden,
     InvalidQuery,
     MethodNotAllowed,
     RouteNotFound,
@@ -11,10 +13,22 @@ from runner.errors import (
 )
 from runner.query.model import Collection
 from runner.types import JSONObject
-from runner.web import executions, flows, graphql, health, shapes, source, specs, starting, trigger
+from runner.web import (
+    events,
+    executions,
+    flows,
+    graphql,
+    health,
+    notifications,
+    shapes,
+    source,
+    specs,
+    starting,
+    trigger,
+)
 from runner.web.contract import TOKEN, Answer, Content, Parameter, Promise, Refusal, Route, refusal
 from runner.web.keys import Handler
-from runner.web.listing import FLOWS, OPERATIONS
+from runner.web.listing import FLOWS, NOTIFICATIONS, OPERATIONS
 from runner.web.shapes import JSON, OBJECT, TEXT, members, or_null
 
 # --- listings -----------------------------------------------------------------------------------
@@ -65,6 +79,26 @@ def _listing(name: str, collection: Collection, id_: str) -> tuple[Route, ...]:
         Route("*", path, flows.read_only),
         Route("GET", f"{path}/{{name:.*}}", flows.single(collection), single),
         Route("*", f"{path}/{{name:.*}}", flows.read_only),
+    )
+
+
+def _notifications(path: str) -> tuple[Route, ...]:
+    asked, handler = shapes.question(NOTIFICATIONS), notifications.listing
+    answers = {"200": Answer("The records.", {JSON: shapes.rows(NOTIFICATIONS), **_FILES})}
+    refusals = (refusal(InvalidQuery), refusal(Forbidden))
+    listing = Promise(
+        summary="List what the caller has been told",
+        description="For callers that are users.",
+        security=TOKEN,
+        parameters=asked,
+        answers=answers,
+        refusals=refusals,
+    )
+    search = replace(listing, parameters=(), body={JSON: shapes.as_body(asked)})
+    return (
+        Route("GET", path, handler, listing),
+        Route("SEARCH", path, handler, search),
+        Route("*", path, notifications.read_only),
     )
 
 
@@ -163,11 +197,13 @@ ROUTES: Final = (
         for method in starting.METHODS
     ),
     Route("*", "/flows/trigger/{name:.+}", trigger.trigger),
+    Route("POST", "/events", events.send, events.PROMISE),
     *_listing("flows", FLOWS, "The UUID or the key of a flow."),
     *_listing("operations", OPERATIONS, "The UUID of an operation."),
     *_graphql("/graphql/system", graphql.system, "Ask for flows and operations"),
     *_graphql("/graphql", graphql.items, "Ask for items: there are none"),
     Route("GET", "/executions/{id}", executions.one, _EXECUTION),
+    *_notifications("/notifications"),
     Route("GET", "/source", source.show, _SOURCE),
     Route("POST", "/reload", source.reload, _RELOAD),
     Route("GET", "/livez", health.livez, _LIVEZ),

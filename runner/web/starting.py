@@ -1,7 +1,7 @@
 """What `/flows/trigger/…` promises: of any flow, and of each that is in place."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -66,10 +66,20 @@ _ACCEPTED: Final = Answer(
 )
 _ANSWERED: Final = Answer("What the flow answers.", {JSON: {}}, _REVISION)
 _NOTHING: Final = Answer("The flow answers null.", {}, _REVISION)
+_UNWANTED: Final = Answer("The flow answers null, or is not meant.", {}, _REVISION)
+#: A flow may say itself what it answers.
+_SAID: Final = Answer("What the flow answers.", {JSON: {}, "*/*": {}}, _REVISION)
 #: A flow may reject with any status and code.
 _REJECTED: Final = {
     "4XX": Answer("It was not started, or rejects with this status.", {JSON: errors()}),
     "5XX": Answer("It cannot run now, or rejects with this status.", {JSON: errors()}),
+}
+
+_ANY_STATUS: Final = {
+    "2XX": _SAID,
+    "3XX": _SAID,
+    "4XX": Answer("It was not started, or the flow answers so.", {JSON: {}, "*/*": {}}),
+    "5XX": Answer("It cannot run now, or the flow answers so.", {JSON: {}, "*/*": {}}),
 }
 
 _NAME: Final = Parameter("name", "The UUID or the key of a flow.", TEXT, in_path=True)
@@ -81,7 +91,7 @@ def any_flow(method: str) -> Promise:
         summary="Start a webhook or, with POST, a manual flow",
         parameters=(_NAME,),
         body=_BODY if method in _WITH_BODY else {},
-        answers={"200": _ANSWERED, "202": _ACCEPTED, "204": _NOTHING, **_REJECTED},
+        answers={"202": _ACCEPTED, "204": _UNWANTED, **_ANY_STATUS},
     )
 
 
@@ -120,8 +130,8 @@ def _webhook(flow: Flow, webhook: Webhook, security: tuple[str, ...]) -> Promise
         summary=flow.name,
         description=flow.description,
         security=security,
-        body=_BODY if webhook.method in _WITH_BODY else {},
-        answers=_answers(webhook),
+        body=_body(flow) if webhook.method in _WITH_BODY else {},
+        answers=_answers_of(flow, webhook),
         refusals=_refusals(webhook),
     )
 
@@ -138,15 +148,45 @@ def _manual(flow: Flow, manual: Manual) -> Promise:
     )
 
 
-def _schemes(auth: Auth) -> dict[str, JSONObject]:
-    if auth.kind == "none":
-        return {}
-    if auth.kind == "bearer":
-        bearer = {"type": "http", "scheme": "bearer", "description": "The flow's own secret."}
-        return {"flow": bearer}
+def _schemes(auth: Iterable[Auth]) -> dict[str, JSONObject]:
+    """By name, the ways of which one is enough."""
+    return dict(map(_scheme, auth))
+
+
+def _scheme(auth: Auth) -> tuple[str, JSONObject]:
+    if auth.kind in ("basic", "bearer"):
+        description = "The flow's own secret."
+        scheme = {"type": "http", "scheme": auth.kind, "description": description}
+        return ("flow" if auth.kind == "bearer" else "flow-basic"), scheme
     # A component's name has letters, digits and little else: the rest is written as its number.
     name = re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):02x}", auth.header)
-    return {f"flow-{name}": {"type": "apiKey", "in": "header", "name": auth.header}}
+    scheme = {"type": "apiKey", "in": "header", "name": auth.header}
+    if auth.scheme is None:
+        return f"flow-{name}", scheme
+    return f"flow-signed-{name}", {**scheme, "description": "A signature of the body."}
+
+
+def _body(flow: Flow) -> Content:
+    """What the flow's own schema says of it holds for JSON and for forms."""
+    own = flow.definition.get("body")
+    if own is None:
+        return _BODY
+    # Its references begin at its own root, not at that of the description.
+    own = {"$id": f"urn:uuid:{flow.id}"} | own
+    return {JSON: own} | {kind: {} for kind in _BODY if kind != JSON}
+
+
+def _answers_of(flow: Flow, webhook: Webhook) -> dict[str, Answer]:
+    """Those of a webhook, which may say itself what it answers, and may want no delivery."""
+    unwanted = {} if webhook.wants is None else {"204": _UNWANTED}
+    response = flow.definition.get("response")
+    if response is None:
+        return _answers(webhook) | unwanted
+    status = response.get("status", 200)
+    if isinstance(status, str):
+        return {"204": _UNWANTED, **_ANY_STATUS}
+    rejected = _REJECTED if webhook.error_on_reject else {}
+    return {**rejected, "204": _NOTHING, **unwanted, str(status): _SAID}
 
 
 def _answers(trigger: Webhook | Manual) -> dict[str, Answer]:

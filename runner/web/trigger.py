@@ -1,5 +1,7 @@
 """`/flows/trigger/:id`: webhooks and manual starts."""
 
+from collections.abc import Callable
+
 from aiohttp import hdrs, web
 
 from runner import jsontext
@@ -18,21 +20,25 @@ from runner.inputs import check_inputs, check_selection
 from runner.model import (
     Accountability,
     Entry,
+    EventTrigger,
     Flow,
     Generation,
     Manual,
     OperationTrigger,
     Result,
+    Schedule,
     Start,
     State,
     Status,
+    Trigger,
     Webhook,
 )
 from runner.registry import first_error
-from runner.types import JSONObject, JSONValue
-from runner.web import answers, callers, delivery
+from runner.types import Chain, JSONValue
+from runner.web import admission, answers, callers, delivery, replies
 from runner.web.delivery import Delivery
-from runner.web.keys import ENGINE, RECORDER, REGISTRY
+from runner.web.keys import ENGINE, REGISTRY
+from runner.webhooks import unanswerable
 
 
 async def trigger(request: web.Request) -> web.StreamResponse:
@@ -45,6 +51,9 @@ async def trigger(request: web.Request) -> web.StreamResponse:
             # A sender that hears "no such flow" may never come again.
             raise Unavailable("The flows are not loaded yet; try again later.")
         execution = await engine.start(await _start(request, generation, _running(entry)))
+    except Unwanted as error:
+        _record_refusal(request, entry, error, severity="INFO")
+        return web.Response(status=error.status)
     except RunnerError as error:
         _record_refusal(request, entry, error)
         raise
@@ -74,6 +83,10 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
             detached = manual.asynchronous
         case OperationTrigger():
             raise FlowNotFound("This flow is started by other flows only.")
+        case EventTrigger():
+            raise FlowNotFound("This flow is started by events only.")
+        case Schedule():
+            raise FlowNotFound("This flow is started by its schedule only.")
     return Start(
         flow=flow,
         generation=generation,
@@ -87,10 +100,37 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
 
 async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountability, Delivery]:
     _check_method(request, webhook.method)
-    who = callers.admit(request, webhook.auth)
+    if webhook.allow_ips:
+        admission.check_address(request, webhook)
+    verify = admission.admit(request, webhook) if webhook.auth else None
+    who = admission.caller(request, webhook)
     # Before the body is read: what cannot start should not fill the memory first.
     request.app[ENGINE].check(detached=webhook.asynchronous)
-    return who, await delivery.read(request, webhook)
+    brought = await delivery.read(request, webhook, verify)
+    if webhook.wants is not None:
+        _check_wanted(webhook.wants, who, brought)
+    if webhook.misfits is not None:
+        _check_body(webhook.misfits, brought)
+    return who, brought
+
+
+class Unwanted(RunnerError):
+    """The trigger's filter does not want this delivery."""
+
+    code = "FILTERED"
+    status = 204
+
+
+def _check_wanted(wants: Callable[[Chain], bool], who: Accountability, brought: Delivery) -> None:
+    if not wants({"$trigger": brought.data, "$accountability": who.as_data()}):
+        raise Unwanted
+
+
+def _check_body(misfits: Callable[[JSONValue], list[str]], brought: Delivery) -> None:
+    paths = misfits(brought.data["body"])
+    if paths:
+        where = ", ".join(paths)
+        raise InvalidPayload(f"Invalid payload. The body does not fit: {where}.", paths=paths)
 
 
 async def _manual(request: web.Request, manual: Manual) -> tuple[Accountability, Delivery]:
@@ -124,62 +164,41 @@ def _accepted(execution: Execution, headers: dict[str, str]) -> web.Response:
 
 
 def _respond(execution: Execution, result: Result, headers: dict[str, str]) -> web.Response:
-    if result.status is Status.RESOLVED:
-        return _value(result.value, headers)
     trigger_ = execution.flow.trigger
-    match result.status:
-        case Status.REJECTED if not getattr(trigger_, "error_on_reject", True):
-            return _value(execution.answer(), headers)
-        case Status.REJECTED:
-            who = execution.accountability
-            return answers.rejection(
-                result.value, trusted=who is not None and who.admin, headers=headers
-            )
-        case Status.TIMED_OUT:
-            return answers.envelope([_error(result.value)], 504, headers)
-        case _:
-            return answers.refuse(Unavailable("The execution was ended; try again later."), headers)
+    if result.status is Status.RESOLVED:
+        return _value(trigger_, result.value, headers)
+    if result.status is Status.REJECTED and not getattr(trigger_, "error_on_reject", True):
+        return _value(trigger_, execution.answer(), headers)
+    who = execution.accountability
+    return answers.failure(result, trusted=who is not None and who.admin, headers=headers)
 
 
-def _value(value: JSONValue, headers: dict[str, str]) -> web.Response:
+def _value(trigger_: Trigger, value: JSONValue, headers: dict[str, str]) -> web.Response:
     # Values share their parts: small in memory, one can be endless when it is written out.
     if not is_small(value, jsontext.MAX_TEXT):
-        return _unanswerable("it would be longer than 16 MiB", headers)
+        return replies.reply(unanswerable("it would be longer than 16 MiB"), headers)
     try:
+        if isinstance(value, dict) and isinstance(trigger_, Webhook) and trigger_.responds:
+            return replies.reply(value, headers)
         return answers.json(value, headers=headers)
     except ValueError as error:
-        return _unanswerable(str(error), headers)
+        return replies.reply(unanswerable(str(error)), headers)
 
 
-def _unanswerable(reason: str, headers: dict[str, str]) -> web.Response:
-    message = f"The flow's result cannot be answered: {reason}"
-    told = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
-    return answers.envelope([told], 500, headers)
-
-
-def _error(value: JSONValue) -> JSONObject:
-    error = value if isinstance(value, dict) else {}
-    return {"message": error.get("message"), "extensions": {"code": error.get("code")}}
-
-
-def _record_refusal(request: web.Request, entry: Entry | None, error: RunnerError) -> None:
+def _record_refusal(
+    request: web.Request,
+    entry: Entry | None,
+    error: RunnerError,
+    severity: str | None = None,
+) -> None:
     """One record for a delivery that starts nothing: the cause that the caller is not told."""
     trigger_ = entry.flow.trigger if entry is not None and entry.flow is not None else None
-    auth_header = trigger_.auth.header if isinstance(trigger_, Webhook) else ""
-    request.app[RECORDER].emit(
-        "trigger.refused",
+    auth_headers = trigger_.auth_headers if isinstance(trigger_, Webhook) else frozenset[str]()
+    delivery.record_refusal(
+        request,
+        error,
+        auth_headers,
+        severity=severity,
         flow=None if entry is None else entry.key,
         trigger=None if trigger_ is None else trigger_.kind,
-        error={
-            "name": type(error).__name__,
-            "message": getattr(error, "reason", error.message),
-            "code": error.code,
-        },
-        data={
-            "status": error.status,
-            "method": request.method,
-            "path": request.path,
-            "ip": callers.accountability(request).ip,
-        },
-        credentials=delivery.credentials(request, auth_header)[: delivery.MAX_CREDENTIALS],
     )

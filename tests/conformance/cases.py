@@ -35,6 +35,8 @@ class Case:
     log: JSONObject | None = None
     #: Dotted paths of what changed from one recording to the next.
     volatile: tuple[str, ...] = ()
+    #: What was there afterwards: rows of the table, mails, notifications.
+    after: tuple[JSONObject, ...] | None = None
 
     @property
     def group(self) -> str:
@@ -58,6 +60,12 @@ def load(upstream: str = UPSTREAM) -> list[Case]:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+ALONE: Final = [case.name for case in load() if case.group in ("event", "notification")]
+"""Cases that need a daemon of their own: their flows hear of each other, or count on."""
+
+TOGETHER: Final = [case.name for case in load() if case.name not in ALONE]
 
 
 # --- as Directus exports them -------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The world of the recording: callers, environment, upstream; flows come by `import directus`."""
+"""The world of the recording: callers, environment, outside; flows come by `import directus`."""
 
 import http.client
 import json
@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ from runner.redact import PLACEHOLDER
 from runner.template import to_json
 from runner.types import JSONObject, JSONValue
 from tests.acceptance.daemon import PATIENCE, Daemon
-from tests.conformance import upstream
+from tests.conformance import outside
 from tests.conformance.cases import UPSTREAM, Case, load, rest_row, studio_export
+from tests.conformance.causes import FLOWS, caused
+from tests.conformance.outside import Outside, read_mail
 
 ENVIRON: Final = {
     "FLOW_VISIBLE": "visible-value",
@@ -30,6 +32,8 @@ SETTINGS: Final = """
 env_allow: [FLOW_VISIBLE, FLOW_NUM]
 egress: {allow: [127.0.0.0/8]}
 limits: {script_time: 2s, log_line: 1000000}
+databases: {default: {url: "sqlite:///ARTICLES"}}
+mail: {url: "smtp://MAIL", from: no-reply@example.com}
 roles:
   admin: {admin: true}
   editor:
@@ -71,27 +75,45 @@ class World:
     left: frozenset[str]
     #: Flow keys by id, of those that were.
     keys: dict[str, str]
-    #: Where the server is that flows call.
-    upstream: str
+    #: What the flows can reach.
+    outside: Outside
 
     def answer(self, case: Case) -> JSONObject:
         """
         Ask what was asked then, and give what can be compared with the recording.
 
-        `carried`, `status`, `type`, `body`; and where Directus logged the execution, `steps` and
-        `trigger` as the records have them.
+        `carried`, `status`, `type`, `body`; where Directus logged the execution, `steps` and
+        `trigger` as the records have them; and where that was recorded, what was there `after`.
         """
-        status, headers, body = self._ask(case.request)
+        self.outside.reset()
+        event = case.group == "event"
+        status, headers, body = self._ask(caused(case.request) if event else case.request)
         told: JSONObject = {
             "carried": case.flow["id"] not in self.left,
             "status": status,
             "type": headers.get("content-type"),
             "body": _without_id(status, body),
         }
-        if case.log is not None and told["carried"] and status < 300:
+        if event:
+            told = {"carried": told["carried"], "errors": _errors(body)}
+        if case.log is not None and told["carried"] and (event or status < 300):
             told |= self._recorded(self.keys[case.flow["id"]])
-        text = json.dumps(told).replace(self.upstream, UPSTREAM)
+        if case.after is not None and told["carried"]:
+            told["after"] = self._after(case.group)
+        text = json.dumps(told).replace(self.outside.upstream, UPSTREAM)
         return without_volatile(json.loads(_TRACE.sub("00-trace-span-01", text)), case)
+
+    def _after(self, group: str) -> list[JSONObject]:
+        if group == "notification":
+            headers = {"Authorization": "Bearer editor-static-token"}
+            inbox: list[JSONObject] = self.daemon.get("/notifications", headers=headers).json[
+                "data"
+            ]
+            return [
+                {key: value for key, value in each.items() if key not in ("id", "timestamp")}
+                for each in inbox
+            ]
+        return self.outside.mails() if group == "mail" else self.outside.rows()
 
     def _ask(self, request: JSONObject) -> tuple[int, dict[str, str], JSONValue]:
         content, sent = _content(request)
@@ -143,10 +165,21 @@ def recorded(case: Case) -> JSONObject:
         "type": case.response["headers"]["content-type"],
         "body": case.response["body"],
     }
+    if case.group == "event":
+        told = {"carried": True, "errors": _errors(case.response["body"])}
     if case.log is not None:
         steps = [_step(each) for each in case.log["steps"]]
         told |= _env_shown({"steps": steps, "trigger": _hidden(case.log["trigger"])})
+    if case.after is not None:
+        told["after"] = [_sent(each) if case.group == "mail" else each for each in case.after]
     return without_volatile(told, case)
+
+
+def _sent(mail: JSONObject) -> JSONObject:
+    """A recorded mail, in the form of `Outside.mails`."""
+    sender = mail["from"].removeprefix("MAIL FROM:<").removesuffix(">")
+    to = [each.removeprefix("RCPT TO:<").removesuffix(">") for each in mail["rcpt"]]
+    return read_mail(sender, to, mail["data"].encode())
 
 
 def _hidden(trigger: JSONObject) -> JSONObject:
@@ -230,6 +263,11 @@ def _read(text: str) -> JSONValue:
     return value
 
 
+def _errors(body: JSONValue) -> JSONValue:
+    """Why what causes an event did not work: what it answers otherwise is its own."""
+    return body.get("errors") if isinstance(body, dict) else None
+
+
 def _without_id(status: int, body: JSONValue) -> JSONValue:
     if status == 202 and isinstance(body, dict):
         return {**body, "id": "of the execution"}
@@ -240,12 +278,15 @@ def _without_id(status: int, body: JSONValue) -> JSONValue:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[World]:
-    """Import the flows of all cases, and run them until the block ends."""
-    with upstream.serving() as address:
-        cases = load(address)
-        daemon = Daemon(home, settings=SETTINGS, environ=ENVIRON)
+def running(home: Path, names: Collection[str]) -> Iterator[World]:
+    """Import the flows of the cases of these names, and run them until the block ends."""
+    with outside.around(home) as around:
+        cases = [case for case in load(around.upstream) if case.name in names]
+        settings = SETTINGS.replace("ARTICLES", str(around.database)).replace("MAIL", around.smtp)
+        daemon = Daemon(home, settings=settings, environ=ENVIRON)
         import_all(cases, home / "exports", daemon.flows)
+        if any(case.group == "event" for case in cases):
+            daemon.write(**FLOWS)
         left = frozenset(
             flow["id"]
             for path in daemon.flows.glob("*.todo")
@@ -260,7 +301,7 @@ def running(home: Path) -> Iterator[World]:
                 headers={"Authorization": "Bearer admin-static-token"},
             )
             keys = {each["id"]: each["key"] for each in listed.json["data"]}
-            yield World(daemon, {case.name: case for case in load()}, left, keys, address)
+            yield World(daemon, {case.name: case for case in load()}, left, keys, around)
 
 
 def import_all(cases: list[Case], exports: Path, out: Path) -> "subprocess.CompletedProcess[str]":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from runner import jsontext, schema, settings
 from runner.model import Status
 from runner.operations import BUILTIN
+from runner.settings import Settings
 from runner.types import JSONObject
+from tests import stored
+from tests.smtp import mail_server
 from tests.upstream import upstream
 from tests.world import World
 
@@ -58,6 +62,22 @@ async def warehouse() -> AsyncIterator[str]:
         yield server.url
 
 
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings that have whatever the examples need."""
+    with stored.sqlite(tmp_path) as database:
+        database.execute(stored.ARTICLES)
+    async with mail_server() as server:
+        file = tmp_path / "settings.yaml"
+        file.write_text(
+            "state: none\n"
+            f"mail: {{url: 'smtp://{server.place}', from: runner@example.com}}\n"
+            f"databases: {{default: {{url: '{database.url}'}}}}\n"
+            "recipients: {ops: {user: 00000000-0000-4000-a000-0000000000e2}}\n"
+        )
+        yield settings.load({}, {}, file)
+
+
 def asking(warehouse: str, options: JSONObject) -> JSONObject:
     """*options* with the address in place of the name."""
     there: JSONObject = json.loads(json.dumps(options).replace("http://warehouse", warehouse))
@@ -66,14 +86,14 @@ def asking(warehouse: str, options: JSONObject) -> JSONObject:
 
 @pytest.mark.parametrize(("type_", "options"), examples())
 async def test_an_example_compiles_and_runs(
-    type_: str, options: JSONObject, warehouse: str
+    type_: str, options: JSONObject, warehouse: str, made: Settings
 ) -> None:
     """It resolves, or rejects as the type is there to do, with a JSON value."""
     world = World()
     text = flow(type_, asking(warehouse, options))
     loaded = await world.load_files({**FLOWS, "flow.yaml": text})
 
-    async with world.opened(settings.load({}, {})):
+    async with world.opened(made):
         result = await world.run("flow", DATA)
 
     assert loaded.issues == []
@@ -83,14 +103,14 @@ async def test_an_example_compiles_and_runs(
 
 @pytest.mark.parametrize(("type_", "options"), examples())
 async def test_an_example_can_be_cancelled_at_any_time(
-    type_: str, options: JSONObject, warehouse: str
+    type_: str, options: JSONObject, warehouse: str, made: Settings
 ) -> None:
     """An execution that is told to end does, and says so, or had ended before."""
     text = flow(type_, asking(warehouse, options))
     for turns in range(4):
         world = World()
         await world.load_files({**FLOWS, "flow.yaml": text})
-        async with world.opened(settings.load({}, {})):
+        async with world.opened(made):
             begun = await world.begin("flow", DATA)
             task = asyncio.create_task(world.engine.result(begun))
             for _ in range(turns):

@@ -44,6 +44,7 @@ _UNKNOWN_SORT: Final = '{ flows(sort: ["nope"]) { id } }'
 
 ANSWERED: Final = (
     Call("readFlows without a query", "readFlows", (), [ORDERS, *[ANY] * 5]),
+    Call("readNotifications", "readNotifications", ({"sort": ["-id"]},), [], token=ED),
     Call("readFlow", "readFlow", (flow(1),), ORDERS),
     Call(
         "readFlow with a query",
@@ -222,6 +223,7 @@ REFUSED: Final = (
     _refused("an unknown operation", 404, "ROUTE_NOT_FOUND", "readOperation", operation(99)),
     _refused("a wrong token", 401, "INVALID_CREDENTIALS", "readFlows", token="wrong"),
     _refused("no token", 403, "FORBIDDEN", "readFlows", token=None),
+    _refused("a caller that is no user", 403, "FORBIDDEN", "readNotifications"),
     _refused("a role that may not read", 403, "FORBIDDEN", "readOperations", token=NEMO),
     *_invalid("a filter of no field", "nope", {"filter": {"nope": {"_eq": 1}}}),
     *_invalid("a filter of no operator", "_like", {"filter": {"name": {"_like": "x"}}}),

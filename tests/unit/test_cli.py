@@ -1,6 +1,7 @@
 """The command line: what people and scripts see."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,8 +86,8 @@ def test_issues_are_printed_with_their_place_and_exit_1(runner: Runner, flows: P
 
     assert code == 1
     assert out.splitlines() == [
-        f"{flows}/broken.yaml:2:10: error: trigger must be one of webhook, manual, operation, "
-        'not "webhok" (did you mean "webhook"?) [unknown-trigger]'
+        f"{flows}/broken.yaml:2:10: error: trigger must be one of event, webhook, schedule, manual,"
+        ' operation, not "webhok" (did you mean "webhook"?) [unknown-trigger]'
     ]
 
 
@@ -161,7 +162,8 @@ def test_json_has_every_member_of_an_issue(runner: Runner, flows: Path) -> None:
             "column": 10,
             "severity": "error",
             "code": "unknown-trigger",
-            "message": 'trigger must be one of webhook, manual, operation, not "webhok"',
+            "message": "trigger must be one of event, webhook, schedule, manual, operation,"
+            ' not "webhok"',
             "hint": 'did you mean "webhook"?',
         }
     ]
@@ -336,6 +338,97 @@ def test_list_says_state_key_and_how_to_start(runner: Runner, flows: Path) -> No
         ["invalid", "broken", "-", "Broken"],
         ["active", "good", "POST", "/flows/trigger/good", "Good"],
     ]
+
+
+EVENT = """name: Event
+trigger: event
+options: {type: %s, scope: %s, collections: [%s]}
+operations: [{key: e, type: transform, options: {json: {told: "{{ $trigger.event }}"}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("type_", "scope", "collections", "expected"),
+    [
+        ("filter", "items.create", "a", "asked before a.items.create"),
+        ("action", "[com.example.*, x]", "", "told of com.example.*, x"),
+        ("action", "[a, b, c, d, e]", "", "told of a, b, c and 2 more"),
+        ("action", "items.create", "", "told of nothing"),
+    ],
+)
+def test_list_says_which_events_a_flow_waits_for(
+    runner: Runner, flows: Path, type_: str, scope: str, collections: str, expected: str
+) -> None:
+    """With their collections, as they are told."""
+    (flows / "good.yaml").write_text(EVENT % (type_, scope, collections))
+
+    _, out, _ = runner("list", flows)
+
+    assert " ".join(out.split()) == f"active good {expected} Event"
+
+
+def test_an_event_flow_is_run_with_its_whole_trigger(runner: Runner, flows: Path) -> None:
+    """What is given is `$trigger`; an action flow returns nothing."""
+    (flows / "event.yaml").write_text(EVENT % ("action", "x", ""))
+    returning = EVENT.replace("scope", "return: $last, scope")
+    (flows / "filter.yaml").write_text(returning % ("filter", "x", ""))
+    data = '{"event": "x", "payload": 1}'
+
+    assert runner("run", "event", "--flows", flows, "--data", data) == (0, "null\n", "")
+    assert runner("run", "filter", "--flows", flows, "--data", data) == (0, '{"told":"x"}\n', "")
+
+
+SCHEDULE = """name: Often
+trigger: schedule
+options: {cron: ["30 2 * * *", "30 14 * * *"], timezone: Asia/Kolkata}
+"""
+
+
+def test_the_clock_brings_nothing(runner: Runner, flows: Path) -> None:
+    """A schedule that is run by hand has no trigger data either."""
+    (flows / "often.yaml").write_text(SCHEDULE)
+
+    assert runner("run", "often", "--flows", flows, "--data", '{"a": 1}') == (0, "null\n", "")
+
+
+def test_list_says_when_schedules_fire_next(runner: Runner, flows: Path) -> None:
+    """On the clock of their zone, with its offset; of other flows nothing."""
+    (flows / "often.yaml").write_text(SCHEDULE)
+    (flows / "off.yaml").write_text(SCHEDULE + "status: inactive\n")
+
+    code, out, _ = runner("list", flows, "--next", 3)
+
+    assert code == 0
+    good, off, often, *fires = out.splitlines()
+    assert "good" in good
+    assert off.split()[:2] == ["inactive", "off"]
+    assert "30 2 * * *, 30 14 * * * (Asia/Kolkata)" in often
+    assert len(fires) == 3
+    for fire in fires:
+        assert re.fullmatch(r"  \d{4}-\d\d-\d\dT(02|14):30:00\+05:30  Asia/Kolkata", fire)
+    assert fires == sorted(fires)
+
+
+def test_list_says_the_same_to_programs(runner: Runner, flows: Path) -> None:
+    """Zone and fires where there are any and they are asked for."""
+    (flows / "often.yaml").write_text(SCHEDULE)
+
+    good, often = json.loads(runner("list", flows, "--next", 2, "--format", "json")[1])
+    plain = json.loads(runner("list", flows, "--format", "json")[1])
+
+    assert "next" not in good
+    assert often["timezone"] == "Asia/Kolkata"
+    assert len(often["next"]) == 2
+    assert all("next" not in each for each in plain)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1001", "10000", "x", "1e3", "9" * 30])
+def test_list_shows_a_bounded_number_of_fires(runner: Runner, flows: Path, count: str) -> None:
+    """Anything else is told what to write."""
+    code, _, err = runner("list", flows, f"--next={count}")
+
+    assert code == 2
+    assert "is not a number from 1 to 1000" in err
 
 
 def test_schema_prints_a_schema_or_all_names(runner: Runner) -> None:

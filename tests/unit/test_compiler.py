@@ -13,8 +13,21 @@ from runner import compiler, settings
 from runner.compiler import Compiled, attach, link
 from runner.document import Document
 from runner.ids import NAMESPACE, derived_id
-from runner.model import Flow, Issue, Manual, OperationTrigger, Retry, Severity, Status, Webhook
-from runner.operations import BUILTIN
+from runner.loader import Loader
+from runner.model import (
+    Auth,
+    Flow,
+    Issue,
+    Manual,
+    OperationTrigger,
+    Retry,
+    Schedule,
+    Severity,
+    Status,
+    Webhook,
+)
+from runner.operations import BUILTIN, OperationSpec
+from runner.operations.base import Extra
 from runner.types import JSONObject
 from tests.documents import BAITS, VALID, paths, replaced
 from tests.world import World, compiled
@@ -110,9 +123,39 @@ options:
     trigger = flow.trigger
     assert isinstance(trigger, Webhook)
     assert (trigger.method, trigger.asynchronous, trigger.error_on_reject) == ("PUT", True, False)
-    assert (trigger.auth.kind, trigger.auth.header) == ("token", "x-api-key")
-    assert trigger.auth.secrets == ("NEW", "OLD")
+    assert trigger.auth == (Auth(kind="token", header="x-api-key", secrets=("NEW", "OLD")),)
     assert (trigger.expose_headers, trigger.max_body) == (frozenset({"authorization"}), 2048)
+
+
+def test_a_schedule_with_everything() -> None:
+    """Expressions and zone become a timetable, durations seconds, and the scope a yes or no."""
+    flow = flow_of("""
+name: Often
+trigger: schedule
+options:
+  cron: ["30 2 * * *", "@hourly"]
+  timezone: Europe/Berlin
+  missed: once
+  within: 2h
+  jitter: 500ms
+  scope: pod
+""")
+
+    trigger = flow.trigger
+    assert isinstance(trigger, Schedule)
+    assert str(trigger.timetable) == "30 2 * * *, @hourly (Europe/Berlin)"
+    assert (trigger.missed, trigger.within, trigger.jitter) == ("once", 7200, 0.5)
+    assert not trigger.shared
+
+
+def test_a_schedule_has_defaults() -> None:
+    """UTC, nothing that was missed, at once, for all replicas together."""
+    trigger = flow_of("name: A\ntrigger: schedule\noptions: {cron: '@daily'}\n").trigger
+
+    assert isinstance(trigger, Schedule)
+    assert str(trigger.timetable) == "@daily (UTC)"
+    assert (trigger.missed, trigger.within, trigger.jitter) == ("skip", 3600, 0)
+    assert trigger.shared
 
 
 def test_a_manual_flow_with_fields() -> None:
@@ -250,6 +293,23 @@ def test_a_long_circle_is_told_in_short() -> None:
 
     assert len(issues) == 1
     assert len(issues[0].message) < 100
+
+
+async def never(_: JSONObject, __: object) -> None:
+    """An operation that cannot run."""
+
+
+def test_an_operation_whose_libraries_are_not_installed_says_which_extra_has_them() -> None:
+    """The flow that has it is told, where the operation stands; nothing is imported for that."""
+    lacking = OperationSpec(type="log", handler=never, extra=Extra("logs", ("no_such_module",)))
+    text = "name: A\ntrigger: operation\noperations: [{type: log, options: {message: a}}]\n"
+    each = Loader(BUILTIN.with_(lacking), None).compile("a.yaml", text.encode())
+    assert isinstance(each, Compiled)
+
+    (issue,) = attach(each, settings.load({}, environ={}))
+
+    assert (issue.code, issue.line, issue.column) == ("missing-extra", 3, 21)
+    assert issue.hint == "install gitops-flow-runner[logs]"
 
 
 def test_a_flow_that_names_a_missing_one_is_told_the_nearest() -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from runner.errors import Forbidden, InvalidPayload
+from runner import inputs
+from runner.errors import Forbidden, InvalidPayload, Malformed
 from runner.inputs import check_inputs, check_selection
 from runner.model import InputField, Manual
-from runner.types import JSONValue
+from runner.types import JSONObject, JSONValue, Path
 
 GOOD: list[tuple[str, JSONValue]] = [
     ("string", ""), ("text", "x"), ("integer", -5), ("bigInteger", 10**30), ("bigInteger", "-12"),
@@ -97,6 +98,69 @@ def test_members_that_no_field_describes_pass() -> None:
     body = {"collection": "articles", "keys": [1], "more": {}}
 
     assert check_inputs([InputField(name="f", type="string")], body) == body
+
+
+# --- as the file says them ----------------------------------------------------------------------
+
+
+def test_a_field_is_text_that_may_be_left_out() -> None:
+    """Unless it says otherwise."""
+    assert inputs.compile({"field": "why"}) == InputField(name="why", type="string")
+
+
+@pytest.mark.parametrize("type_", ["integer", "date", "csv", "json", "boolean"])
+def test_a_default_of_null_is_no_value_and_fits_every_type(type_: str) -> None:
+    """Whoever leaves the field out then says null."""
+    field = inputs.compile({"field": "f", "type": type_, "default": None})
+
+    assert (field.has_default, field.default) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("meta", "choices"),
+    [
+        (None, ()),
+        ({"options": None}, ()),
+        ({"options": {"choices": None}}, ()),
+        ({"options": {"choices": [{"text": "S", "value": "s"}, {"text": "M", "value": 5}]}},
+         ("s", 5)),
+        ({"options": {"choices": ["s", "m"]}}, ("s", "m")),
+        ({"options": {"choices": [{"value": "s"}], "allowOther": True}}, ()),
+        ({"options": {"choices": [{"text": "G", "children": [{"text": "A", "value": "a"}]},
+                                  {"text": "B", "value": "b"}]}}, ("a", "b")),
+    ],
+)  # fmt: skip
+def test_the_choices_of_directus_form_count(meta: Any, choices: tuple[JSONValue, ...]) -> None:
+    """Those with children are groups; where others may be typed in, any value will do."""
+    assert inputs.compile({"field": "f", "meta": meta}).choices == choices
+
+
+def test_own_choices_come_first() -> None:
+    """What the file says itself is not mixed with what a form offers."""
+    field: JSONObject = {"field": "f", "choices": ["a"], "meta": {"options": {"choices": ["b"]}}}
+
+    assert inputs.compile(field).choices == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "message"),
+    [
+        ({"type": "integer", "default": "30"}, ("default",), "must be of type integer"),
+        ({"type": "date", "default": "soon"}, ("default",), "must be of type date"),
+        ({"choices": ["s", "m"], "default": "l"}, ("default",), "must be one of s, m"),
+        ({"required": True, "default": None}, ("default",), "is required"),
+        ({"meta": {"required": True}, "default": None}, ("default",), "is required"),
+        ({"type": "integer", "choices": [1, "2"]}, ("choices", 1), "must be of type integer"),
+    ],
+)
+def test_what_the_field_itself_would_refuse_is_a_mistake(
+    field: JSONObject, at: Path, message: str
+) -> None:
+    """It is told when the file is read, not when somebody starts the flow."""
+    with pytest.raises(Malformed, match=message) as mistake:
+        inputs.compile({"field": "f", **field})
+
+    assert mistake.value.at == at
 
 
 # --- what it is started for ---------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_a_newline_at_the_end_is_seen_by_both(auth: JSONObject) -> None:
             "request",
             ("headers",),
             [{"header": "{{ a template no more }}"}],
-            "must be a list or null of at most 100 items, not a list",
+            "must be a list of at most 100 items or null, not a list",
         ),
     ],
 )

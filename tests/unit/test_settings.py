@@ -111,7 +111,7 @@ def chosen(loaded: Settings, option: Option) -> object:
     """What *loaded* holds for *option*."""
     value: object = loaded
     for step in option.path.split("."):
-        key = {"env_allow": "env"}.get(step, step)
+        key = {"env_allow": "env", "from": "sender"}.get(step, step)
         value = value.get(key) if isinstance(value, dict) else getattr(value, key)
     return value
 
@@ -269,6 +269,7 @@ def test_variables_of_ci_jobs_and_kubernetes_services_are_let_be(load: Load, nam
             [(2, 18, "bad-value"), (3, 10, "bad-value")],
         ),
         ("on_invalid: stop\n", [(1, 13, "unknown-value")]),
+        ("recipients:\n  nobody: {}\n", [(2, 11, "bad-value")]),
         ("a: [\n", None),
         ("- a\n", None),
         ("state: db://x\nlisten: 'a:99999'\n", [(1, 8, "not-available"), (2, 9, "bad-value")]),
@@ -569,3 +570,77 @@ def test_tokens_are_told_as_well(tmp_path: Path) -> None:
     settings.load({}, {"T": "var"}, file, heard.append)
 
     assert heard == ["lit", "var"]
+
+
+# --- databases ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///data.db",
+        "sqlite:////var/lib/a b/data.db",
+        "postgresql://me:s3cret@db.example.com:5432/orders?sslmode=require",
+        "postgres://db/orders",
+        "postgresql:///orders",
+    ],
+)
+def test_database_is_a_file_of_sqlite_or_a_server_of_postgresql(load: Load, url: str) -> None:
+    """Its address is read when it is used."""
+    loaded = load(f"databases: {{default: {{url: '{url}'}}}}")
+
+    assert loaded.databases["default"].url() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://db/orders",
+        "sqlite://data.db",
+        "sqlite:///:memory:",
+        "sqlite:///a.db?x=1",
+        "data.db",
+    ],
+)
+def test_other_addresses_of_databases_are_issues(load: Load, url: str) -> None:
+    """The message names what there is, and does not repeat what may hold a password."""
+    text = f"databases:\n  default:\n    url: '{url}'\n"
+
+    with pytest.raises(InvalidSettings) as caught:
+        load(text)
+    with pytest.raises(SettingsError) as read:
+        load("databases: {default: {url: {env: URL}}}", environ={"URL": url})
+
+    issue = caught.value.issues[0]
+    assert (issue.line, issue.column, issue.code) == (3, 10, "bad-value")
+    assert "begins with sqlite:/// and a path, or postgresql://" in issue.message
+    assert url not in read.value.message
+    assert read.value.message.startswith('the database "default" cannot be used: ')
+
+
+def test_database_whose_secret_is_missing_stops_the_start(load: Load) -> None:
+    """As a token does."""
+    with pytest.raises(SettingsError, match="environment variable URL"):
+        load("databases: {default: {url: {env: URL}}}", environ={})
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://me:s3cr%20et@db/x", "s3cr et"),
+        ("postgresql://db/x?user=me&password=s3cr%2Fet", "s3cr/et"),
+        ("postgresql://me:a/b?c:d@db/x", "a/b?c:d"),
+        ("postgresql://me:s3cr@et@db/x", "s3cr@et"),
+    ],
+)
+def test_password_of_a_database_is_told_alone_too(tmp_path: Path, url: str, password: str) -> None:
+    """Drivers and servers may speak of it without the address around it."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("databases: {default: {url: {env: URL}}}")
+    heard: list[str] = []
+
+    loaded = settings.load({}, {"URL": url}, file, heard.append)
+
+    assert heard[0] == url
+    assert password in heard[1:]
+    assert "s3cr" not in repr(loaded)

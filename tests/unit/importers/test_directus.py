@@ -245,6 +245,35 @@ def test_a_sub_flow_that_returns_nothing_says_nothing(answer: Any) -> None:
     assert "options" not in imported(flow(options={"return": answer})).data
 
 
+@pytest.mark.parametrize(
+    ("options", "becomes"),
+    [
+        ({"scope": ["items.create"], "collections": ["a"]}, {"collections": ["a"]}),
+        ({"scope": ["items.create"], "collections": None}, {"collections": []}),
+        ({"scope": "auth.login,items.delete"}, {"collections": []}),
+        ({"scope": ["auth.login"], "collections": None}, {}),
+        ({"scope": ["auth.login"], "collections": []}, {"collections": []}),
+        ({"scope": ["x"], "return": "$last"}, {"return": "$last"}),
+        ({"scope": ["x"], "return": ""}, {}),
+        ({"scope": ["x"], "return": "$last", "type": "action"}, {"type": "action"}),
+        ({"scope": ["x"], "method": "GET"}, {}),
+    ],
+)
+def test_an_event_flow_waits_for_what_it_waited_for(options: Any, becomes: JSONObject) -> None:
+    """Without collections, events of items never came to it; and nobody reads what it returns."""
+    made = imported(flow(trigger="event", options={"type": "filter", **options}))
+
+    assert made.data["options"] == {"type": "filter", "scope": options["scope"], **becomes}
+
+
+def test_a_schedule_is_told_that_its_clock_is_another() -> None:
+    """Directus goes by that of its server, which the export does not say."""
+    made = imported(flow(trigger="schedule", options={"cron": "30 2 * * *", "method": "GET"}))
+
+    assert made.data["options"] == {"cron": "30 2 * * *"}
+    assert "UTC" in made.comments["options", "cron"]
+
+
 @pytest.mark.parametrize("trigger", ["event", "schedule", "hook", None, 7])
 def test_the_options_of_other_triggers_stay(trigger: Any) -> None:
     """The compiler says what it thinks of them."""

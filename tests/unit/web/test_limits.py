@@ -100,7 +100,8 @@ async def test_draining_answers_503_and_finishes_what_runs(serve: Serve) -> None
     draining = asyncio.create_task(service.engine.drain(10))
     await asyncio.sleep(0)
 
-    refused = await service.post("/flows/trigger/echo")
+    json_ = {"Content-Type": "application/json"}
+    refused = await service.post("/flows/trigger/echo", data=b"{", headers=json_)  # not looked at
 
     assert (refused.status, refused.code) == (503, "SERVICE_UNAVAILABLE")
     assert "stopping" in refused.message

@@ -1,15 +1,19 @@
 """What of the listing is as of now, what is kept, and what is answered beside the loop."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from runner.history import Created
+from runner.triggers.schedule import Schedules
+from runner.triggers.ticks import FileTicks
 from runner.types import JSONObject
-from runner.web import flows
-from runner.web.listing import FLOWS, LISTING, OPERATIONS
-from tests.unit.web.conftest import ECHO, Serve, Service
+from runner.web import reading
+from runner.web.listing import FLOWS, LISTING, OPERATIONS, Listing
+from tests.unit.web.conftest import ECHO, Folder, Serve, Service
+from tests.world import World
 
 CREATED = Created("2026-01-01T00:00:00.000Z", "the id of Ada", "Ada")
 LIVE = [
@@ -58,6 +62,28 @@ async def test_the_last_execution_is_the_last_one(echo: Service) -> None:
     assert one["last_execution"]["status"]
 
 
+def schedule(cron: str, more: str = "") -> str:
+    """The text of a flow."""
+    return f"name: Tick\ntrigger: schedule\noptions: {{cron: {cron}}}\n{more}"
+
+
+async def test_the_next_fire_is_as_of_now(world: World) -> None:
+    """In UTC, as all times are; null for what no schedule starts."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    schedules = Schedules(
+        world.registry, world.engine, world.recorder, FileTicks(None), noon.timestamp
+    )
+    world.registry.subscribe(schedules.follow)
+    await world.load(
+        hourly=schedule("'@hourly'"), off=schedule("'@hourly'", "status: inactive\n"), echo=ECHO
+    )
+    listing = Listing(world.registry, Folder(world.registry), lambda _: None, schedules.next_fire)
+
+    fires = {row["key"]: row["next_fire"] for row in listing.tables(live=True).rows(FLOWS)}
+
+    assert fires == {"echo": None, "hourly": "2026-03-01T13:00:00.000Z", "off": None}
+
+
 async def test_what_is_live_shares_what_is_not(echo: Service) -> None:
     """Only rows of flows are made anew for it."""
     listing = echo.app[LISTING]
@@ -92,14 +118,14 @@ async def test_large_answers_are_made_beside_the_loop(
 ) -> None:
     """They are the same; small ones are not worth a thread."""
     threads: list[threading.Thread] = []
-    answer = flows._answer
+    answer = reading._answer
 
     def watched(*given: Any) -> Any:
         threads.append(threading.current_thread())
         return answer(*given)
 
-    monkeypatch.setattr(flows, "_LARGE", large)
-    monkeypatch.setattr(flows, "_answer", watched)
+    monkeypatch.setattr(reading, "_LARGE", large)
+    monkeypatch.setattr(reading, "_answer", watched)
 
     assert (await echo.get(path)).status == 200
     assert (threads[0] is not threading.main_thread()) is beside
@@ -109,7 +135,7 @@ async def test_mistakes_beside_the_loop_are_told(
     echo: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the usual envelope."""
-    monkeypatch.setattr(flows, "_LARGE", 0)
+    monkeypatch.setattr(reading, "_LARGE", 0)
     rules: list[JSONObject] = [{"name": {"_in": ["x"] * 200}}] * 51
 
     missing = await echo.get("/flows/nope")

@@ -129,6 +129,16 @@ async def test_a_flow_that_took_too_long_is_504(serve: Serve) -> None:
     assert "0.05 s" in answer.message
 
 
+async def test_an_operation_that_took_too_long_is_504_too(serve: Serve) -> None:
+    """Whatever hung, its caller is told that it was the time, and not that something broke."""
+    sleep = "  - {type: sleep, timeout: 20ms, options: {milliseconds: 9000}}\n"
+    service = await serve(slow=f"name: Slow\n{HEAD % ''}{sleep}")
+
+    answer = await call(service, "slow", {})
+
+    assert (answer.status, answer.code) == (504, "TIMED_OUT")
+
+
 async def test_all_may_be_returned_and_holds_no_secret(serve: Serve) -> None:
     """`$all` is the chain without `$secrets`, `$error` and `$execution`."""
     service = await serve(

@@ -9,9 +9,10 @@ from jsonschema import Draft202012Validator
 from yarl import URL
 
 from runner import inputs
+from runner.errors import Forbidden
 from runner.types import JSONObject, JSONValue
 from runner.web import starting
-from runner.web.contract import Route
+from runner.web.contract import Route, refusal
 from runner.web.routes import ROUTES
 from tests.unit.web.conftest import ECHO, TOKENS, Answer, Serve, Service
 
@@ -25,6 +26,16 @@ FLOWS: Final = {
     "later": ECHO.replace("auth: none", "auth: none, async: true"),
     "quiet": ECHO.replace("auth: none", "auth: none, error_on_reject: false"),
     "secret": ECHO.replace("auth: none", "auth: {kind: bearer, secret: S}"),
+    "many": ECHO.replace(
+        "auth: none",
+        "auth: [{kind: github, secret: S}, {kind: basic, secret: S}],"
+        " filter: {$trigger: {method: {_eq: POST}}}",
+    ),
+    "order": ECHO.replace(
+        "auth: none",
+        "auth: none, body: {$ref: '#/$defs/o', $defs: {o: {required: [id]}}}, response:"
+        " {status: 201, body: {id: '{{ $trigger.body.id }}'}}",
+    ),
     "gitlab": ECHO.replace("auth: none", "auth: {kind: token, header: X-A.b, secret: S}"),
     "off": "status: inactive\n" + ECHO,
     "sub": "name: Sub\ntrigger: operation\n",
@@ -41,7 +52,9 @@ options:
     - {field: size, type: string, required: true, choices: [s, m], default: m}
 """,
 }
-STARTED: Final = ("a/b", "button", "echo", "gitlab", "later", "quiet", "secret")
+STARTED: Final = (
+    "a/b", "button", "echo", "gitlab", "later", "many", "order", "quiet", "secret",
+)  # fmt: skip
 
 
 async def described(service: Service, headers: dict[str, str] | None = None) -> JSONObject:
@@ -114,7 +127,8 @@ async def test_a_route_needs_what_its_promise_says(serve: Serve, route: Route) -
 
     answer = await service.ask(route.method, re.sub("{.*?}", "nobody", route.path))
 
-    assert (answer.status == 403) == (route.promise.needs is not None)
+    somebody = route.promise.needs is not None or refusal(Forbidden) in route.promise.refusals
+    assert (answer.status == 403) == somebody
 
 
 READ: Final = [each for each in ROUTES if each.method == "GET" and "graphql" not in each.path]
@@ -227,6 +241,39 @@ async def test_the_proof_that_a_webhook_wants_is_described(serve: Serve) -> None
     assert schemes[gitlab] == {"type": "apiKey", "in": "header", "name": "x-a.b"}
     assert (schemes[secret]["type"], schemes[secret]["scheme"]) == ("http", "bearer")
     assert {} in found["echo"]["security"]
+
+
+async def test_each_of_several_ways_is_described(serve: Serve) -> None:
+    """One is enough; a delivery that is not meant is answered without content."""
+    document = await described(await serve(TOKENS, **FLOWS), BOSS)
+
+    schemes, many = document["components"]["securitySchemes"], starts(document)["many"]
+    signed, basic = (schemes[name] for each in many["security"] for name in each)
+
+    assert (signed["in"], signed["name"]) == ("header", "x-hub-signature-256")
+    assert (basic["type"], basic["scheme"]) == ("http", "basic")
+    assert "not meant" in described_answer(many, "204", document)
+
+
+def described_answer(operation: JSONObject, status: str, document: JSONObject) -> str:
+    """What is said of one status."""
+    name = operation["responses"][status]["$ref"].rpartition("/")[2]
+    return str(document["components"]["responses"][name]["description"])
+
+
+async def test_a_body_that_a_flow_describes_is_described(serve: Serve) -> None:
+    """With references that still lead somewhere, and with the status that it answers."""
+    service = await serve(TOKENS, **FLOWS)
+    document = await described(service, BOSS)
+    order = starts(document)["order"]
+    asked = order["requestBody"]["content"]["application/json"]["schema"]
+
+    good = await service.post("/flows/trigger/order", json={"id": 1})
+    bad = await service.post("/flows/trigger/order", json={})
+
+    assert (good.status, bad.status) == (201, 400)
+    assert (fits({"id": 1}, asked, document), fits({}, asked, document)) == (True, False)
+    assert {"201", "204", "4XX", "5XX"} <= set(order["responses"])
 
 
 SELECTED: Final = {"collection": "articles", "keys": ["1"]}

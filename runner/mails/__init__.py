@@ -1,0 +1,1 @@
+"""Mails: what they say, how that is written down, and who takes them."""

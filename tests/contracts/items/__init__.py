@@ -1,0 +1,1 @@
+"""What item operations promise, on every database."""
