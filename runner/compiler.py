@@ -9,12 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from runner import permissions, schema, template, trigger_options
+from runner import conditions, permissions, schema, template, trigger_options
 from runner.document import Document
 from runner.errors import Malformed, TemplateError
 from runner.findings import Findings
 from runner.ids import NAMESPACE, derived_id, is_uuid
-from runner.model import Flow, Issue, Operation, OperationTrigger, Retry, Severity, starter
+from runner.model import (
+    Concurrency,
+    Flow,
+    Issue,
+    Operation,
+    OperationTrigger,
+    RateLimit,
+    Retry,
+    Severity,
+    Trigger,
+    starter,
+)
 from runner.operations import OperationSet, OperationSpec
 from runner.operations.base import Prepared
 from runner.schema import Guesses, quoted
@@ -111,8 +122,6 @@ class _Compilation:
         self._check_key()
         for problem in self.tree.problems():
             self.found.issue(problem.code, problem.message, problem.at, hint=problem.hint)
-        concurrency = data.get("concurrency") or {}
-        single = concurrency.get("mode") == "single"
         operations = {node.key: self._operation(node) for node in self.tree.nodes}
         return Flow(
             id=self.id,
@@ -120,15 +129,15 @@ class _Compilation:
             name=data["name"],
             path=self.document.path,
             digest=self.document.digest,
-            trigger=trigger_options.compile(data["trigger"], data.get("options") or {}, self.found),
+            trigger=self._trigger(),
             operations=operations,
             first=self.tree.first,
             active=data.get("status", "active") == "active",
             accountability=data.get("accountability", "$trigger"),
             tracking=data.get("tracking", "all"),
             timeout=self._timeout(data, ()),
-            max_running=1 if single else concurrency.get("max"),
-            single=single,
+            concurrency=_concurrency(data.get("concurrency") or {}, self.found),
+            rate_limit=_rate_limit(data.get("rate_limit"), self.found),
             durable=data.get("durable"),
             icon=data.get("icon"),
             color=data.get("color"),
@@ -137,7 +146,14 @@ class _Compilation:
             date_created=data.get("date_created"),
             user_created=data.get("user_created"),
             definition=data.get("options") or {},
+            content=self.document.content,
+            calls=tuple(dict.fromkeys(name for _, name in self.calls)),
         )
+
+    def _trigger(self) -> Trigger:
+        data = self.data
+        options, durable = data.get("options") or {}, data.get("durable") is True
+        return trigger_options.compile(data["trigger"], options, self.found, durable=durable)
 
     def _check_key(self) -> None:
         at: Path = ("key",) if "key" in self.data else ()
@@ -193,7 +209,7 @@ class _Compilation:
             reject=node.reject,
             guard=node.guard,
             timeout=self._timeout(data, node.at),
-            retry=_retry(data.get("retry")),
+            retry=_retry(data.get("retry"), (*node.at, "retry"), self.found),
             position=tuple(data["position"]) if "position" in data else None,
             definition=options,
         )
@@ -234,7 +250,7 @@ async def _never(_: JSONObject, __: object) -> JSONValue:
     raise AssertionError("a flow with an error never runs")
 
 
-def _retry(data: JSONObject | None) -> Retry | None:
+def _retry(data: JSONObject | None, at: Path, found: Findings) -> Retry | None:
     if data is None:
         return None
     return Retry(
@@ -243,7 +259,27 @@ def _retry(data: JSONObject | None) -> Retry | None:
         backoff=data.get("backoff", "constant"),
         max_delay=parse_duration(data.get("max_delay", "1m")),
         jitter=data.get("jitter", 0.0),
+        when=conditions.compile_rule(data.get("when"), (*at, "when"), ("$error",), found),
     )
+
+
+def _concurrency(data: JSONObject, found: Findings) -> Concurrency | None:
+    mode, most = data.get("mode", "parallel"), data.get("max")
+    key = conditions.compile_key(data.get("key"), ("concurrency", "key"), found)
+    if mode == "parallel" and most is None:
+        return None
+    return Concurrency(mode=mode, width=most or 1, key=key)
+
+
+def _rate_limit(data: JSONObject | None, found: Findings) -> RateLimit | None:
+    if data is None:
+        return None
+    per = parse_duration(data["per"])
+    if not per:
+        message = "a rate needs some time that it is counted in"
+        found.issue("bad-value", message, ("rate_limit", "per"), hint="per: 1m")
+    key = conditions.compile_key(data.get("key"), ("rate_limit", "key"), found)
+    return RateLimit(starts=data["starts"], per=per or 1.0, key=key)
 
 
 # --- link ---------------------------------------------------------------------------------------
@@ -357,9 +393,9 @@ def attach(each: Compiled, settings: Settings) -> list[Issue]:
         message, hint = problem
         at: Path = ("accountability",)
         issues.append(each.document.issue("unknown-role", message, at, hint=hint))
-    if each.flow.durable:
+    if each.flow.durable and settings.state is None:
         message = "a durable flow needs a store, and the settings name none that keeps executions"
-        hint = "remove `durable`"
+        hint = "remove `durable`, or let `state` name a folder"
         issues.append(each.document.issue("no-store", message, ("durable",), hint=hint))
     for need in each.needs:
         issues += _unmet(each.document, need, settings)

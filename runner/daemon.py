@@ -21,6 +21,9 @@ from runner.registry import Registry
 from runner.reload import Reloader
 from runner.resources import Resources
 from runner.settings import Settings
+from runner.store.base import Store
+from runner.store.memory import MemoryStore
+from runner.store.sqlite import SQLiteStore
 from runner.triggers.event import OwnEvents
 from runner.triggers.schedule import Schedules
 from runner.triggers.ticks import FileTicks
@@ -40,7 +43,8 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     RunnerError when a part fails that should never end.
     """
     registry, resources = Registry(), Resources()
-    engine = make_engine(settings, recorder, resources)
+    store = make_store(settings)
+    engine = make_engine(settings, recorder, resources, store, registry)
     reloader = _reloader(settings, registry, recorder)
     own_events = OwnEvents(registry, engine, recorder)
     schedules = Schedules(registry, engine, recorder, FileTicks(_kept(settings, "schedules.json")))
@@ -49,9 +53,11 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     try:
         async with (
             listening(app, settings.listen) as address,
+            store,
             opened(resources, registry, replace(settings, listen=address)),
             asyncio.TaskGroup() as tasks,
         ):
+            running = tasks.create_task(_serve_when_loaded(engine, registry), name="executions")
             telling = tasks.create_task(own_events.run(), name="events")  # before the first flows
             firing = tasks.create_task(schedules.run(), name="schedules")
             watching = tasks.create_task(reloader.watch(), name="watch")
@@ -63,8 +69,8 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
             watching.cancel()
             await own_events.settle()
             await engine.drain(settings.drain)
-            telling.cancel()
-            flushing.cancel()
+            for task in (running, telling, flushing):
+                task.cancel()
     except ExceptionGroup as group:
         error = _first(group)
         name = type(error).__name__
@@ -92,8 +98,31 @@ def _first(error: Exception) -> Exception:
     return error
 
 
-def make_engine(settings: Settings, recorder: Recorder, resources: Resources) -> Engine:
-    """The engine that *settings* ask for; its executions need *resources* open."""
+async def _serve_when_loaded(engine: Engine, registry: Registry) -> None:
+    """Run what is accepted: what they start and tell is not known before."""
+    loaded = asyncio.Event()
+    detach = registry.subscribe(lambda _, __: loaded.set())
+    try:
+        if registry.current.number == 0:
+            await loaded.wait()
+    finally:
+        detach()
+    await engine.serve()
+
+
+def make_store(settings: Settings) -> Store:
+    """Where *settings* want accepted executions kept."""
+    return MemoryStore() if settings.state is None else SQLiteStore(settings.state)
+
+
+def make_engine(
+    settings: Settings,
+    recorder: Recorder,
+    resources: Resources,
+    store: Store,
+    registry: Registry,
+) -> Engine:
+    """The engine that *settings* ask for; its executions need *resources* and *store* open."""
     limits = settings.limits
     shared = Shared(
         recorder=recorder,
@@ -102,9 +131,15 @@ def make_engine(settings: Settings, recorder: Recorder, resources: Resources) ->
         resources=resources,
         max_depth=limits.depth,
         max_fanout=limits.fanout,
-        filter_time=limits.request_time,
+        request_time=limits.request_time,
     )
-    return Engine(shared, max_running=limits.executions, max_queued=limits.queue)
+    return Engine(
+        shared,
+        store,
+        lambda: registry.current,
+        max_running=limits.executions,
+        max_queued=limits.queue,
+    )
 
 
 @asynccontextmanager

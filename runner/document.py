@@ -40,7 +40,8 @@ class Document:
     path: str
     #: What was parsed, without a byte order mark.
     text: str
-    #: sha256 of the file's bytes, as hex.
+    #: The file's bytes, and their sha256 as hex.
+    content: bytes
     digest: str
     #: The top-level mapping. Aliases share their value: nothing in it may be changed.
     data: JSONObject
@@ -115,7 +116,7 @@ def parse(path: str, content: bytes) -> Document:
     if parsed.findings:
         raise InvalidDocument(tuple(_issue(path, text, *finding) for finding in parsed.findings))
     digest = hashlib.sha256(content).hexdigest()
-    return Document(path=path, text=text, digest=digest, data=parsed.data)
+    return Document(path=path, text=text, content=content, digest=digest, data=parsed.data)
 
 
 def _decode(path: str, content: bytes) -> str:

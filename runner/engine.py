@@ -1,27 +1,24 @@
 """The door through which everything that begins a flow goes."""
 
 import asyncio
+import math
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from runner.errors import Draining, Unavailable
-from runner.execution import Execution, Shared
-from runner.model import Result, Start, Status
+from runner.errors import Conflict, Draining, Suspended, Unavailable
+from runner.execution import CANCELLED, Execution, Shared, brief, count, line, patient
+from runner.ids import random_id
+from runner.model import Accountability, Concurrency, Flow, Generation, Result, Start, Status
+from runner.operations import BUILTIN, OperationSet
+from runner.pins import Pins
 from runner.resources import Resources
-
-#: How many executions that nobody waits for can still be asked about when they have ended.
-_REMEMBERED = 1000
-
-
-class Seen(NamedTuple):
-    """What can be said of a detached execution: not its data."""
-
-    id: str
-    flow: str
-    #: `queued`, `running`, or how it ended.
-    status: str
+from runner.store.base import Accepted, Journal, Seen, Store, WakeAt
+from runner.trail import Trail
+from runner.turns import Holder
 
 
 class Ended(NamedTuple):
@@ -33,31 +30,58 @@ class Ended(NamedTuple):
     at: float
 
 
+class Receipt(NamedTuple):
+    """What was accepted, and how sure that is."""
+
+    id: str
+    #: False: it was accepted before, by the same delivery.
+    new: bool
+    #: It survives the process.
+    durable: bool
+
+
 class Engine:
     """
     Admits executions, counts them, and ends them when the daemon stops.
 
-    At most *max_running* run at once. Of those that nobody waits for, *max_queued* more may wait
-    for their turn; everybody else is told to come again.
+    Somebody waits for *direct* ones, which begin at once or are refused. What is accepted is run
+    from the *store*, while `serve` runs. At most *max_running* run at once; of what is accepted,
+    *max_queued* more may wait to begin. *current* gives the flows that are in place.
     """
 
     def __init__(
-        self, shared: Shared, *, max_running: int = 1000, max_queued: int = 10_000
+        self,
+        shared: Shared,
+        store: Store,
+        current: Callable[[], Generation],
+        operations: OperationSet = BUILTIN,
+        *,
+        max_running: int = 1000,
+        max_queued: int = 10_000,
     ) -> None:
-        self._shared = replace(shared, begin=self.start)
+        self._shared = replace(shared, begin=self.accept)
+        self._store = store
+        self._current = current
+        self._pins = Pins(operations)
+        self._places = _Places(max_running)
         self._max_running = max_running
         self._max_queued = max_queued
-        self._running: set[Execution] = set()
-        self._queue: deque[Execution] = deque()
-        self._tasks: set[asyncio.Task[Result]] = set()
-        #: Detached executions by id: those that wait or run, and the last that ended.
-        self._under_way: dict[str, Seen] = {}
-        self._ended: dict[str, Seen] = {}
+        #: Those that run, and where each has its turn.
+        self._running: dict[Execution, tuple[str, str] | None] = {}
+        #: Those that were accepted here or that an earlier process left, until they end.
+        self._tickets: dict[str, _Ticket] = {}
+        self._lines: dict[tuple[str, str], dict[_Ticket, None]] = {}
+        #: How many of them have not begun.
+        self._queued = 0
+        #: Cancellations that nobody waits for.
+        self._tasks: set[asyncio.Task[bool]] = set()
         #: By id of the flow.
         self._last: dict[str, Ended] = {}
+        self._serving: asyncio.Task[None] | None = None
         self._draining = False
-        #: Made by `drain`: set when nothing runs any more.
-        self._idle: asyncio.Event | None = None
+        self._stopping = False
+        #: Made by `drain`: set when something has ended.
+        self._left: asyncio.Event | None = None
 
     @property
     def running(self) -> int:
@@ -66,8 +90,13 @@ class Engine:
 
     @property
     def queued(self) -> int:
-        """How many executions wait for their turn."""
-        return len(self._queue)
+        """How many accepted executions have not begun."""
+        return self._queued
+
+    @property
+    def store(self) -> Store:
+        """Where accepted executions are kept."""
+        return self._store
 
     @property
     def resources(self) -> Resources:
@@ -79,90 +108,442 @@ class Engine:
         """Whether nothing starts any more."""
         return self._draining
 
-    async def start(self, start: Start, parent: Execution | None = None) -> Execution:
-        """
-        Begin an execution, which *parent* causes.
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs, and nothing that was accepted is about to."""
+        if self._running:
+            return False
+        # What waits for a turn while nothing runs waits for something that sleeps.
+        return not any(each.is_near for each in self._tickets.values())
 
-        A detached one runs by itself, at once or in its turn; of any other the caller awaits
-        `result`. Raises Draining, Conflict (the flow runs once at a time, and does), and
-        Unavailable (a limit is reached).
-        """
-        full = self.check(detached=start.detached)
-        if start.flow.max_running is not None:
-            self._shared.turns.take(start.flow)
-        execution = Execution(start, self._shared, parent)
-        if full:
-            self._queue.append(execution)
-            self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "queued")
-        else:
-            self._admit(execution)
-        return execution
-
-    def check(self, *, detached: bool) -> bool:
-        """
-        Whether an execution would have to wait for its turn.
-
-        Raises Draining and Unavailable where it could not even do that.
-        """
-        if self._draining:
-            raise Draining(retry_after=5)
-        full = len(self._running) >= self._max_running
-        if full and (not detached or len(self._queue) >= self._max_queued):
-            raise Unavailable("Too many executions are under way; try again later.")
-        return full
-
-    def find(self, id_: str) -> Seen | None:
-        """A detached execution that waits or runs, or is among the last that ended."""
-        return self._under_way.get(id_) or self._ended.get(id_)
+    async def find(self, id_: str) -> Seen | None:
+        """An execution that is under way or remembered, and how it stands."""
+        seen = await self._store.find(id_)
+        ticket = self._tickets.get(id_)
+        if seen is None or ticket is None or ticket.begun or seen.status != "running":
+            return seen
+        return seen._replace(status="queued")  # it waits here for its turn, or for a place
 
     def last(self, flow: str) -> Ended | None:
         """The execution of the flow with this id that ended last, while the process lives."""
         return self._last.get(flow)
 
+    def check(self, *, durable: bool) -> None:
+        """
+        Raise Draining and Unavailable where nothing could start now.
+
+        *durable* ones may wait to begin.
+        """
+        if self._draining:
+            raise Draining(retry_after=5)
+        free = self._max_running - len(self._running)
+        if free + (self._max_queued - self._queued if durable else 0) <= 0:
+            raise Unavailable("Too many executions are under way; try again later.")
+
+    # --- direct
+
+    async def start(self, start: Start) -> Execution:
+        """
+        Begin an execution of which the caller awaits `result`.
+
+        Raises Draining, RequestsExceeded, Conflict (the flow runs once at a time, and does), and
+        Unavailable (a limit is reached, or its turn does not come).
+        """
+        self.check(durable=False)
+        execution = Execution(start, self._shared)
+        turn = await execution.admitted()
+        try:
+            if turn is not None:  # some time may have passed
+                self.check(durable=False)
+            self._places.take()
+        except BaseException:
+            if turn is not None:
+                self._shared.turns.give_back(turn, execution)
+            raise
+        self._running[execution] = turn
+        return execution
+
     async def result(self, execution: Execution) -> Result:
-        """Run an execution that is not detached, in the caller's own task."""
+        """Run an execution that was started, in the caller's own task."""
         status = Status.CANCELLED
         try:
             result = await execution.run()
             status = result.status
             return result
         finally:
-            self._leave(execution, status)
+            self._end(execution, status)
+            turn = self._leave(execution)
+            if turn is not None:
+                self._shared.turns.give_back(turn, execution)
+
+    def _leave(self, execution: Execution) -> tuple[str, str] | None:
+        turn = self._running.pop(execution)
+        self._places.give_back()
+        self._look()
+        return turn
+
+    def _look(self) -> None:
+        """Who waits until nothing runs may look again."""
+        if self._left is not None:
+            self._left.set()
+
+    def _end(self, execution: Execution, status: Status) -> None:
+        self._last[execution.flow.id] = Ended(execution.id, status, time.time())
+
+    # --- accepted
+
+    async def accept(self, start: Start) -> Receipt:
+        """
+        Keep an execution, which runs by itself; it is committed when this returns.
+
+        A start whose id is known changes nothing. Raises Draining, RequestsExceeded, Conflict,
+        Unavailable and, of it, StoreError; and Unwritable for data that cannot be kept.
+        """
+        self.check(durable=True)
+        id_ = start.id or random_id()
+        if start.id is not None and await self._is_known(start):
+            return Receipt(id_, new=False, durable=self._store.durable)
+        count(start, self._shared)
+        ticket = self._ticket(id_, start)
+        pinned = self._pins.of(start)
+        new = False
+        try:
+            new = await self._store.accept(_accepted(id_, start, pinned.pins), pinned.texts)
+        finally:
+            if not new and ticket.execution is None:
+                self._forget(ticket)
+        if new and ticket.concurrency is not None and ticket.concurrency.mode == "restart":
+            for each in tuple(self._others(ticket)):  # only the newest one matters
+                each.cancel()
+        return Receipt(id_, new=new, durable=self._store.durable)
+
+    async def _is_known(self, start: Start) -> bool:
+        """Whether it is, where a duplicate could otherwise be refused."""
+        assert start.id is not None  # noqa: S101 - the caller has looked
+        if start.id in self._tickets:
+            return True
+        limited = start.flow.concurrency is not None or start.flow.rate_limit is not None
+        return limited and await self._store.find(start.id) is not None
+
+    def _ticket(self, id_: str, start: Start) -> "_Ticket":
+        """What is accepted has its place in the line. Raises Conflict and Unavailable."""
+        ticket = self._found(id_, start)
+        concurrency = ticket.concurrency
+        if concurrency is not None and concurrency.mode in ("single", "parallel"):
+            under_way = sum(1 for _ in self._others(ticket))
+            if under_way >= concurrency.width:
+                self._forget(ticket)
+                if concurrency.mode == "single":
+                    raise Conflict
+                raise Unavailable("This flow runs as often as it may; try again later.")
+        return ticket
+
+    def _found(self, id_: str, start: Start) -> "_Ticket":
+        """The ticket of what is accepted, or was by an earlier process."""
+        concurrency = start.flow.concurrency
+        name = None if concurrency is None else line(start, concurrency.key, self._shared)
+        ticket = _Ticket(id_, start, name, concurrency, self._cancel_soon)
+        self._tickets[id_] = ticket
+        if name is not None:
+            self._lines.setdefault(name, {})[ticket] = None
+        self._queued += 1
+        return ticket
+
+    def _others(self, ticket: "_Ticket") -> Iterator["_Ticket | Execution"]:
+        """What else is under way in the line of *ticket*."""
+        if ticket.name is not None:
+            yield from (each for each in self._lines[ticket.name] if each is not ticket)
+            yield from (each for each, turn in self._running.items() if turn == ticket.name)
+
+    def _forget(self, ticket: "_Ticket") -> None:
+        """It is not under way any more."""
+        if self._tickets.get(ticket.id) is ticket:
+            del self._tickets[ticket.id]
+            self._begin(ticket)
+            if ticket.name is not None:
+                line_ = self._lines[ticket.name]
+                del line_[ticket]
+                if not line_:
+                    del self._lines[ticket.name]
+                if ticket.has_turn:
+                    self._shared.turns.give_back(ticket.name, ticket)
+            self._look()
+
+    def _begin(self, ticket: "_Ticket") -> None:
+        if not ticket.begun:
+            ticket.begun = True
+            self._queued -= 1
+
+    # --- walks
+
+    async def serve(self) -> None:
+        """Run what is accepted, until it is cancelled or everything is drained."""
+        at_once = self._max_running + self._max_queued
+        self._serving = asyncio.create_task(
+            self._store.serve(self._walk, at_once, self._ended), name="store"
+        )
+        try:
+            await asyncio.wait({self._serving})
+        finally:
+            await self._stop_serving()
+        if not self._serving.cancelled():
+            self._serving.result()
+
+    async def _stop_serving(self) -> None:
+        if self._serving is not None and not self._serving.done():
+            self._stopping = True  # before anything is cancelled that goes on later
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
+
+    async def _walk(self, accepted: Accepted, journal: Journal) -> Result | WakeAt:
+        """Run an execution from where the last walk has left it."""
+        generation = await self._pins.generation(accepted, self._current(), self._store)
+        entry = generation.entries[accepted.flow]
+        assert entry.flow is not None  # noqa: S101 - it is pinned
+        start = _start(accepted, entry.flow, generation)
+        ticket = self._tickets.get(accepted.id) or self._found(accepted.id, start)
+        start = start._replace(credentials=ticket.credentials, nominal=ticket.nominal)
+        trail = Trail(journal, self._goes_on)
+        execution = Execution(start, self._shared, trail=trail, holder=ticket)
+        ticket.execution = execution
+        outcome: Result | WakeAt | None = None
+        try:
+            outcome = await self._run(ticket, execution)
+        except asyncio.CancelledError:
+            if not self._stopping or self._store.durable:
+                raise
+            outcome = CANCELLED  # and recorded
+        finally:
+            ticket.execution = None
+            if not isinstance(outcome, WakeAt):
+                self._forget(ticket)
+        return outcome
+
+    async def _run(self, ticket: "_Ticket", execution: Execution) -> Result | WakeAt:
+        """Run when it has its turn, and then a place."""
+        try:
+            await self._turn(ticket)
+            await self._places.wait()
+        except Conflict:
+            return execution.unbegun()
+        except asyncio.CancelledError:
+            if not self._goes_on():
+                execution.unbegun()
+            raise
+        self._begin(ticket)
+        self._running[execution] = None
+        try:
+            result = await execution.run()
+        except Suspended as suspended:
+            return WakeAt(suspended.at)
+        finally:
+            self._leave(execution)
+        self._end(execution, result.status)
+        return result
+
+    async def _turn(self, ticket: "_Ticket") -> None:
+        """What was accepted is never refused, and keeps its turn while it sleeps."""
+        if ticket.name is None or ticket.concurrency is None or ticket.has_turn:
+            return
+        ticket.waits = True
+        self._look()
+        turns, concurrency = self._shared.turns, patient(ticket.concurrency)
+        await turns.take(ticket.name, ticket, concurrency, math.inf)
+        ticket.has_turn, ticket.waits = True, False
+
+    def _goes_on(self) -> bool:
+        """Whether what is cancelled now goes on at the next start."""
+        return self._stopping and self._store.durable
+
+    def _ended(self, which: Accepted | Seen, result: Result) -> None:
+        """Record what did not end by running."""
+        self._shared.recorder.emit(
+            "execution.finished",
+            severity="WARNING",
+            flow=which.flow,
+            flow_digest=which.digest,
+            revision=which.revision,
+            generation=which.generation,
+            execution_id=which.id,
+            parent_id=which.parent_id,
+            trigger=which.trigger,
+            trace_id=which.trace_id if isinstance(which, Accepted) else None,
+            status=result.status,
+            duration_ms=0.0,
+            error=brief(result.value),
+        )
+
+    # --- ending
+
+    async def cancel(self, id_: str) -> bool:
+        """End an accepted execution; False: it is not under way."""
+        before = await self._store.find(id_)
+        ticket = self._tickets.get(id_)
+        walks = ticket is not None and ticket.execution is not None
+        if ticket is not None and ticket.execution is not None:
+            ticket.execution.cancel()
+        ended = await self._store.cancel(id_)
+        if ticket is not None and ticket.execution is None:
+            self._forget(ticket)
+        elif ticket is not None:
+            walks = True
+        if ended and not walks and before is not None:
+            here = ticket is not None or before.status in ("queued", "waiting")
+            if here:  # otherwise another process runs it, and says how it ends
+                self._ended(before, CANCELLED)
+        return ended
+
+    def _cancel_soon(self, id_: str) -> None:
+        task = asyncio.create_task(self.cancel(id_), name=f"cancel {id_}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a budget, not a deadline
-        """Start nothing more, give what runs *timeout* seconds, cancel the rest."""
+        """
+        Start nothing more, give what runs *timeout* seconds, and stop the rest.
+
+        What the store keeps goes on at the next start; all else ends `cancelled`.
+        """
         self._draining = True
-        self._idle = asyncio.Event()
-        if not self._running:
-            return
-        try:
+        self._left = asyncio.Event()
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._idle.wait()
-        except TimeoutError:
-            for execution in (*self._queue, *self._running):
-                execution.cancel()
-            await self._idle.wait()
+                await self._emptied()
+        self._stopping = True
+        for execution in [each for each in self._running if each.id not in self._tickets]:
+            execution.cancel()
+        await self._stop_serving()
+        await self._emptied()
+        if not self._store.durable:
+            await self._end_all()
 
-    def _admit(self, execution: Execution) -> None:
-        self._running.add(execution)
-        if execution.start_of.detached:
-            self._under_way[execution.id] = Seen(execution.id, execution.flow.key, "running")
-            task = asyncio.create_task(self.result(execution), name=f"execution {execution.id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _emptied(self) -> None:
+        """Wait until nothing runs and nothing is about to."""
+        assert self._left is not None  # noqa: S101 - `drain` has made it
+        while self._running or (self._serves and not self.idle):
+            self._left.clear()
+            await self._left.wait()
 
-    def _leave(self, execution: Execution, status: Status) -> None:
-        self._running.discard(execution)
-        flow = execution.flow
-        self._last[flow.id] = Ended(execution.id, status, time.time())
-        if execution.start_of.detached:
-            del self._under_way[execution.id]
-            self._ended[execution.id] = Seen(execution.id, flow.key, status)
-            if len(self._ended) > _REMEMBERED:
-                del self._ended[next(iter(self._ended))]
-        if flow.max_running is not None:
-            self._shared.turns.give_back(flow)
-        if self._queue:
-            self._admit(self._queue.popleft())
-        if self._idle is not None and not self._running:
-            self._idle.set()
+    @property
+    def _serves(self) -> bool:
+        return self._serving is not None and not self._serving.done()
+
+    async def _end_all(self) -> None:
+        """What this process has accepted ends with it: say so."""
+        for seen in await self._store.executions(self._max_queued + self._max_running):
+            if seen.status in ("queued", "waiting"):
+                await self.cancel(seen.id)
+
+
+class _Ticket:
+    """An accepted execution while it is under way in this process: walked, waiting or asleep."""
+
+    __slots__ = (
+        "_cancel", "begun", "concurrency", "credentials", "execution", "has_turn", "id", "name",
+        "nominal", "waits",
+    )  # fmt: skip
+
+    #: Nobody waits for it.
+    parent: Holder | None = None
+
+    def __init__(
+        self,
+        id_: str,
+        start: Start,
+        name: tuple[str, str] | None,
+        concurrency: Concurrency | None,
+        cancel: Callable[[str], None],
+    ) -> None:
+        self.id = id_
+        #: Of its line.
+        self.name = name
+        self.concurrency = concurrency
+        #: Kept here and nowhere else: no record ever shows them.
+        self.credentials = start.credentials
+        self.nominal = start.nominal
+        #: While it is walked.
+        self.execution: Execution | None = None
+        #: It waits for its turn, it has it, it had a place.
+        self.waits = self.has_turn = self.begun = False
+        self._cancel = cancel
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is about to begin."""
+        return not self.begun and not self.waits
+
+    def cancel(self) -> None:
+        """End it where it is."""
+        self._cancel(self.id)
+
+
+def _accepted(id_: str, start: Start, pins: Mapping[str, str]) -> Accepted:
+    """What is kept of *start*."""
+    flow, who = start.flow, start.accountability
+    return Accepted(
+        id=id_,
+        flow=flow.key,
+        flow_id=flow.id,
+        digest=flow.digest,
+        pins=pins,
+        revision=start.generation.revision,
+        generation=start.generation.number,
+        trigger=flow.trigger.kind,
+        trigger_data=start.trigger_data,
+        accountability=None if who is None else who.as_data(),
+        trace_id=start.trace_id or id_.replace("-", ""),
+        parent_id=start.parent_id,
+        depth=start.depth,
+    )
+
+
+def _start(accepted: Accepted, flow: Flow, generation: Generation) -> Start:
+    """What was kept of a start, with its flows."""
+    who = accepted.accountability
+    return Start(
+        flow=flow,
+        generation=generation,
+        trigger_data=accepted.trigger_data,
+        accountability=None if who is None else Accountability.from_data(who),
+        trace_id=accepted.trace_id,
+        id=accepted.id,
+        parent_id=accepted.parent_id,
+        depth=accepted.depth,
+    )
+
+
+class _Places:
+    """So many run at once; those who wait get the places that become free, in order."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def take(self) -> None:
+        """Have a place now. Raises Unavailable."""
+        if self._free <= 0:
+            raise Unavailable("Too many executions are under way; try again later.")
+        self._free -= 1
+
+    async def wait(self) -> None:
+        """Have a place as soon as one is free."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Give a place to who has waited longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

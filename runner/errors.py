@@ -71,6 +71,18 @@ class Unwritable(RunnerError):
     code = "UNWRITABLE_VALUE"
 
 
+class Suspended(BaseException):
+    """
+    Nothing is to be done before *at*, in seconds since 1970: the execution goes on then.
+
+    It is no failure: nothing but the engine stops it on its way up.
+    """
+
+    def __init__(self, at: float) -> None:
+        super().__init__(at)
+        self.at = at
+
+
 # --- an operation rejects -----------------------------------------------------------------------
 
 

@@ -1,18 +1,27 @@
 """Walk one flow: the only place that decides what runs next."""
 
 import asyncio
+import hashlib
+import math
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
-from runner import datachain
-from runner.errors import Conflict, FlowNotFound, OperationError, RunnerError, Unavailable
-from runner.ids import random_id
+from runner import datachain, jsontext
+from runner.errors import (
+    FlowNotFound,
+    Lost,
+    OperationError,
+    RunnerError,
+    Suspended,
+    Unavailable,
+)
+from runner.ids import derived_id, random_id
 from runner.model import (
     Accountability,
+    Concurrency,
     Event,
     Flow,
     Generation,
@@ -30,35 +39,14 @@ from runner.model import (
 from runner.operations.base import ExecutionRef
 from runner.records import Fields, Recorder
 from runner.resources import Resources
+from runner.store.base import WakeAt
+from runner.template import Template
+from runner.trail import Trail
+from runner.turns import Holder, Rates, Turns
 from runner.types import Chain, JSONObject, JSONValue
 
 #: After so many operations without a pause, others get a turn of the loop.
 _TURN = 256
-
-
-class Turns:
-    """How often those flows run now that may not run any number of times at once."""
-
-    def __init__(self) -> None:
-        self._taken: Counter[str] = Counter()
-
-    def take(self, flow: Flow) -> None:
-        """Count one more. Raises Conflict where *flow* runs one at a time, else Unavailable."""
-        if flow.max_running is None:
-            return
-        if self._taken[flow.id] >= flow.max_running:
-            if flow.single:
-                raise Conflict
-            raise Unavailable("This flow runs as often as it may; try again later.")
-        self._taken[flow.id] += 1
-
-    def give_back(self, flow: Flow) -> None:
-        """Count one less."""
-        if flow.max_running is None:
-            return
-        self._taken[flow.id] -= 1
-        if not self._taken[flow.id]:
-            del self._taken[flow.id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +66,46 @@ class Shared:
     max_fanout: int = 10_000
     #: Of those that other flows start too: they need no place of their own, but their turn.
     turns: Turns = field(default_factory=Turns)
-    #: Seconds for each filter flow that does not say it itself: somebody waits for all of them.
-    filter_time: float = 30.0
-    #: The engine's `start`, for what an execution causes and does not wait for.
+    rates: Rates = field(default_factory=Rates)
+    #: Seconds that somebody waits: for a turn, and for each filter flow that does not say it.
+    request_time: float = 30.0
+    #: The engine's `accept`, for what an execution causes and does not wait for.
     begin: "Begin | None" = None
 
 
-#: Takes a start and the execution that causes it. Raises RunnerError where that is refused.
-Begin: TypeAlias = Callable[[Start, "Execution"], Awaitable["Execution"]]
+#: Raises RunnerError where a start is refused.
+Begin: TypeAlias = Callable[[Start], Awaitable[object]]
+
+
+def line(start: Start, key: Template | None, shared: Shared) -> tuple[str, str]:
+    """The name of the line in which *start* stands, and of what its rate is counted by."""
+    if key is None:
+        return start.flow.id, ""
+    who = start.accountability
+    rendered = key.render(
+        {
+            "$trigger": start.trigger_data,
+            "$accountability": None if who is None else who.as_data(),
+            "$env": dict(shared.env),
+        }
+    )
+    text = rendered if isinstance(rendered, str) else jsontext.write(rendered).decode()
+    # Of bounded length, and nobody else's business.
+    return start.flow.id, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def count(start: Start, shared: Shared) -> None:
+    """Count one start of a flow. Raises RequestsExceeded where that is one too many."""
+    limit = start.flow.rate_limit
+    if limit is not None:
+        shared.rates.count(line(start, limit.key, shared), limit)
+
+
+CANCELLED: Final = Result(
+    Status.CANCELLED,
+    {"name": "Cancelled", "message": "the execution was cancelled", "code": "CANCELLED"},
+)
+"""How an execution ends that somebody did not want any more."""
 
 
 class _Family:
@@ -106,9 +126,9 @@ class Execution:
     """
 
     __slots__ = (
-        "_attempt", "_cancelled", "_chain", "_depth", "_family", "_missing", "_operation",
-        "_options", "_record", "_shared", "_task", "_tracked", "_transaction", "flow", "id",
-        "start_of", "trace_id",
+        "_attempt", "_cancelled", "_chain", "_emitted", "_family", "_holder", "_missing",
+        "_operation", "_options", "_record", "_replaying", "_shared", "_task", "_tracked", "_trail",
+        "_transaction", "flow", "id", "start_of", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +137,9 @@ class Execution:
         shared: Shared,
         parent: "Execution | None" = None,
         transaction: object | None = None,
+        *,
+        trail: Trail | None = None,
+        holder: Holder | None = None,
     ) -> None:
         self.id = start.id or random_id()
         self.trace_id = start.trace_id or self.id.replace("-", "")
@@ -124,13 +147,20 @@ class Execution:
         self.start_of = start
         self._shared = shared
         self._transaction = transaction
-        self._depth: int = 1 if parent is None else parent._depth + 1  # noqa: SLF001 - one of us
-        self._family: _Family = _Family() if parent is None else parent._family  # noqa: SLF001
+        #: Where its steps are kept; None: it is direct.
+        self._trail = trail
+        #: What waits for it: its parent, or the one that has its turn.
+        self._holder: Holder | None = holder if parent is None else parent
+        self._family: _Family = _Family() if parent is None else parent._family  # noqa: SLF001 - one of us
         # Of the operation that runs: its key, its try, its options, and paths that led nowhere.
         self._operation = ""
         self._attempt = 1
         self._options: JSONValue = None
         self._missing: list[str] = []
+        #: How many events it told so far.
+        self._emitted = 0
+        #: What it does now, an earlier walk has done and recorded already.
+        self._replaying = False
         self._cancelled = False
         self._task: asyncio.Task[object] | None = None
         self._tracked = start.flow.tracking == "all"
@@ -151,8 +181,8 @@ class Execution:
             "trigger": start.flow.trigger.kind,
             "trace_id": self.trace_id,
         }
-        if parent is not None:
-            fields["parent_id"] = parent.id
+        if start.parent_id is not None:
+            fields["parent_id"] = start.parent_id
         self._record = shared.recorder.bind(credentials=start.credentials, **fields)
 
     # --- as a whole
@@ -162,34 +192,74 @@ class Execution:
         Run to the end and give how it ended; never raises for what the flow does.
 
         Cancelled by `cancel`, it ends `cancelled`; when the task around it is cancelled by
-        somebody else, that is recorded and the cancellation goes on.
+        somebody else, that is recorded and the cancellation goes on: unless it is kept and goes
+        on after a restart. One that is kept raises Suspended where it has to wait for long.
         """
         started = time.perf_counter()
         timeout = self.start_of.timeout if self.flow.timeout is None else self.flow.timeout
         self._task = asyncio.current_task()
+        if self._trail is not None:
+            return await self._resume(self._trail, timeout)
         if self._tracked:
             self._record.emit("execution.started", data=self._begun())
         try:
-            if self._cancelled:
-                raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
-            if timeout is None:
-                result = await self._walk()
-            else:
-                async with asyncio.timeout(timeout):
-                    result = await self._walk()
-        except TimeoutError:
-            message = f"the flow took longer than {timeout:g} s"
-            error = {"name": "Timeout", "message": message, "code": "TIMED_OUT", "status": 504}
-            result = Result(Status.TIMED_OUT, error)
+            result = await self._end(timeout, timeout)
         except asyncio.CancelledError:
-            error = {"name": "Cancelled", "message": "the execution was cancelled"}
-            result = Result(Status.CANCELLED, {**error, "code": "CANCELLED"})
-            if not self._cancelled or self._task is None:
-                self._finish(result, started)
-                raise
-            self._task.uncancel()
+            self._finish(CANCELLED, started)
+            raise
         self._finish(result, started)
         return result
+
+    async def _end(self, seconds: float | None, said: float | None) -> Result:
+        """How it ends; *said* is the whole of the time of which *seconds* are the rest."""
+        try:
+            if self._cancelled:
+                raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
+            if seconds is None:
+                return await self._walk()
+            async with asyncio.timeout(seconds):
+                return await self._walk()
+        except TimeoutError:
+            message = f"the flow took longer than {said:g} s"
+            error = {"name": "Timeout", "message": message, "code": "TIMED_OUT", "status": 504}
+            return Result(Status.TIMED_OUT, error)
+        except asyncio.CancelledError:
+            if not self._cancelled or self._task is None:
+                raise
+            self._task.uncancel()
+            return CANCELLED
+
+    async def _resume(self, trail: Trail, seconds: float | None) -> Result:
+        """Run from where an earlier walk has left it."""
+        started = time.perf_counter()
+        self._replaying = trail.begun(tuple(self.flow.operations))
+        if self._tracked and not self._replaying:
+            self._record.emit("execution.started", data=self._begun())
+        deadline = None if seconds is None else await trail.begin() + seconds
+        rest = None if deadline is None else max(deadline - time.time(), 0.0)
+        try:
+            result = await self._end(rest, seconds)
+        except Suspended as suspended:
+            await trail.begin()
+            raise Suspended(min(suspended.at, deadline or suspended.at)) from None
+        except asyncio.CancelledError:
+            if not trail.goes_on():
+                self._finish(CANCELLED, started)
+            raise
+        if trail.began is not None:
+            started -= max(time.time() - trail.began, 0.0)
+        self._finish(result, started)
+        return result
+
+    def unbegun(self) -> Result:
+        """End it `cancelled` where it has not begun."""
+        self._finish(CANCELLED, time.perf_counter())
+        return CANCELLED
+
+    @property
+    def parent(self) -> Holder | None:
+        """What waits for it."""
+        return self._holder
 
     def cancel(self) -> None:
         """End it where it is; once is enough."""
@@ -242,15 +312,18 @@ class Execution:
                 await asyncio.sleep(0)
             started = time.perf_counter() if self._tracked else 0.0
             self._operation, self._attempt = operation.key, 1
-            outcome = await self._try(operation)
-            if operation.retry is not None and type(outcome) is Rejected and not operation.pure:
-                outcome = await self._retry(operation, operation.retry, outcome)
-            if self._tracked:
+            if self._trail is None or operation.pure:
+                outcome = await self._try(operation)
+                if operation.retry is not None and type(outcome) is Rejected:
+                    outcome = await self._retry(operation, operation.retry, outcome)
+            else:
+                outcome = await self._keep(operation, self._trail)
+            if self._tracked and not self._replaying:
                 self._record_step(operation, outcome, started)
             self._missing.clear()
             chain[operation.key] = chain["$last"] = outcome.value
             if type(outcome) is Rejected:
-                chain["$error"] = {**summary(outcome.value), "operation": operation.key}
+                chain["$error"] = self._error(outcome)
                 guarded = operation.guard
             operation = flow.after(operation, outcome)
         if type(outcome) is Resolved:
@@ -258,6 +331,22 @@ class Execution:
         if guarded:
             return Result(Status.RESOLVED, None)
         return Result(Status.REJECTED, outcome.value)
+
+    async def _keep(self, operation: Operation, trail: Trail) -> Outcome:
+        """The outcome that an earlier walk has kept, else that of running it, which is kept."""
+        path = trail.path(operation.key)
+        step = trail.step(path)
+        if step is not None and not isinstance(step.outcome, WakeAt):
+            self._replaying, self._attempt = True, step.attempt
+            return step.outcome
+        self._replaying, self._emitted = False, 0
+        if step is not None and isinstance(step.outcome, WakeAt):
+            self._again(step.attempt)
+            await trail.until(step.outcome.at)
+        outcome = await self._try(operation)
+        if operation.retry is not None and type(outcome) is Rejected:
+            outcome = await self._retry(operation, operation.retry, outcome)
+        return await trail.keep(path, self._attempt, outcome)
 
     async def _try(self, operation: Operation) -> Outcome:
         self._options = None
@@ -269,6 +358,8 @@ class Execution:
             return Resolved(await self._timed(operation, options, operation.timeout))
         except OperationError as error:
             return Rejected(error.as_data())
+        except Lost:  # it is somebody else's now, who knows what follows
+            raise
         except Exception as error:  # an operation is foreign code: its failure is data
             return Rejected(describe(error))
 
@@ -285,6 +376,8 @@ class Execution:
     async def _retry(self, operation: Operation, retry: Retry, outcome: Outcome) -> Outcome:
         """Try again until it resolves or no try is left; templates are rendered anew."""
         while type(outcome) is Rejected and self._attempt < retry.attempts:
+            if retry.when is not None and not retry.when({"$error": self._error(outcome)}):
+                break
             delay = pause(retry, self._attempt)
             self._record.emit(
                 "operation.retried",
@@ -295,13 +388,25 @@ class Execution:
                 error=brief(outcome.value),
                 data={"delay_ms": round(delay * 1000)},
             )
-            await asyncio.sleep(delay)
-            self._attempt += 1
-            self._missing.clear()
-            self._chain["$execution"] = self._as_data(self._attempt)
+            if self._trail is None:
+                await asyncio.sleep(delay)
+            else:
+                path = self._trail.path(operation.key)
+                await self._trail.wait(path, self._attempt + 1, delay)
+            self._again(self._attempt + 1)
             outcome = await self._try(operation)
         self._chain["$execution"] = self._as_data(1)
         return outcome
+
+    def _again(self, attempt: int) -> None:
+        """What follows is try number *attempt*."""
+        self._attempt, self._emitted = attempt, 0
+        self._missing.clear()
+        self._chain["$execution"] = self._as_data(attempt)
+
+    def _error(self, outcome: Outcome) -> JSONObject:
+        """`$error` of a rejection."""
+        return {**summary(outcome.value), "operation": self._operation}
 
     def _record_step(self, operation: Operation, outcome: Outcome, started: float) -> None:
         resolved = type(outcome) is Resolved
@@ -364,8 +469,23 @@ class Execution:
         """The database transaction that all this happens in."""
         return self._transaction
 
+    async def wait(self, seconds: float) -> None:
+        """Go on after so many *seconds*; where that is a while and all is kept, in another walk."""
+        timeout = self.flow.operations[self._operation].timeout
+        if self._trail is None or (timeout is not None and timeout < seconds):
+            await asyncio.sleep(seconds)
+            return
+        path = f"{self._trail.path(self._operation, self._attempt)}#wait"
+        step = self._trail.step(path)
+        if step is not None and isinstance(step.outcome, WakeAt):
+            await self._trail.until(step.outcome.at)
+        else:
+            await self._trail.wait(path, self._attempt, seconds)
+
     def log(self, severity: str, message: str) -> None:
-        """Write a `log.message` record of the operation that runs."""
+        """Write a `log.message` record of the operation that runs, unless that is done."""
+        if self._replaying:
+            return
         key = self._operation
         self._record.emit(
             "log.message",
@@ -377,8 +497,30 @@ class Execution:
 
     async def start(self, flow: str, payload: JSONValue, index: int | None = None) -> JSONValue:
         """Run another flow of the same generation and give what it returns."""
-        start = self._next(self._startable(flow), payload)
-        return await self._run_child(start, flow, self._transaction)
+        if self._trail is None:
+            start = self._next(self._startable(flow), payload)
+            return await self._run_child(start, flow, self._transaction)
+        path = self._trail.child(self._operation, self._attempt, index or 0)
+        step = self._trail.step(path)
+        if step is not None:
+            self._family.children += 1
+            outcome: Any = step.outcome
+        else:
+            start = self._next(self._startable(flow), payload)
+            start = start._replace(id=Trail.id(self.id, path))
+            outcome = await self._kept_child(start, flow, path, self._trail)
+        if type(outcome) is Resolved:
+            return outcome.value
+        raise OperationError(str(summary(outcome.value)["message"]), data=outcome.value)
+
+    async def _kept_child(self, start: Start, name: str, path: str, trail: Trail) -> Outcome:
+        """Run *start* inside of this execution, and keep how it ends at *path*."""
+        attempt = self._attempt
+        try:
+            value = await self._run_child(start, name, None, trail.below(path))
+            return await trail.keep(path, attempt, Resolved(value))
+        except OperationError as error:
+            return await trail.keep(path, attempt, Rejected(error.as_data()))
 
     async def emit(self, event: Event, transaction: object | None = None) -> JSONValue:
         """Tell the flows that wait for *event*, and give its payload as they leave it."""
@@ -386,11 +528,12 @@ class Execution:
         if event.ahead:
 
             async def ask(flow: Flow, data: JSONObject) -> JSONValue:
-                start = self._next(flow, data)._replace(timeout=self._shared.filter_time)
+                start = self._next(flow, data)._replace(timeout=self._shared.request_time)
                 return await self._run_child(start, flow.key, transaction)
 
             return (await filtered(event, generation, who, ask)).payload
         for flow, data in told(event, generation, who):
+            self._emitted += 1
             try:
                 await self._begin(flow, data)
             except RunnerError as error:
@@ -400,26 +543,53 @@ class Execution:
 
     async def _begin(self, flow: Flow, data: JSONObject) -> None:
         """Start *flow* and let it go: it happens outside of any transaction."""
-        start = self._next(flow, data)._replace(detached=True)
         if self._shared.begin is None:
             raise Unavailable("Nothing starts here by itself.")
-        await self._shared.begin(start, self)
+        start = self._next(flow, data)
+        if self._trail is not None:
+            # Should the operation run again, it tells nobody twice.
+            path = self._trail.path(self._operation, self._attempt)
+            start = start._replace(id=derived_id(flow.id, f"{self.id}/{path}/{self._emitted}"))
+        await self._shared.begin(start)
 
-    async def _run_child(self, start: Start, name: str, transaction: object | None) -> JSONValue:
+    async def _run_child(
+        self, start: Start, name: str, transaction: object | None, trail: Trail | None = None
+    ) -> JSONValue:
         """Run *start* inside of this execution; *name* is what its flow is called here."""
-        child = Execution(start, self._shared, self, transaction)
-        turns = self._shared.turns
+        child = Execution(start, self._shared, self, transaction, trail=trail)
         try:
-            turns.take(child.flow)
+            turn = await child.admitted()
         except RunnerError as error:
             raise OperationError(f"the flow {name!r}: {error.message}", code=error.code) from None
         try:
             result = await child.run()
         finally:
-            turns.give_back(child.flow)
+            if turn is not None:
+                self._shared.turns.give_back(turn, child)
         if result.status is Status.RESOLVED:
             return result.value
         raise OperationError(str(summary(result.value)["message"]), data=result.value)
+
+    async def admitted(self) -> tuple[str, str] | None:
+        """
+        Wait until its flow may run once more; gives the line in which its turn is given back.
+
+        Raises what `Rates.count` and `Turns.take` raise. What has begun already is not refused.
+        """
+        flow, start, shared = self.flow, self.start_of, self._shared
+        if flow.concurrency is None and flow.rate_limit is None:
+            return None
+        begun = self._trail is not None and self._trail.begun(tuple(flow.operations))
+        if not begun:
+            count(start, shared)
+        if flow.concurrency is None:
+            return None
+        name = line(start, flow.concurrency.key, shared)
+        if begun:
+            await shared.turns.take(name, self, patient(flow.concurrency), math.inf)
+        else:
+            await shared.turns.take(name, self, flow.concurrency, shared.request_time)
+        return name
 
     def _startable(self, name: str) -> Flow:
         entry = self.start_of.generation.find(name)
@@ -436,7 +606,7 @@ class Execution:
 
     def _next(self, flow: Flow, trigger_data: JSONValue) -> Start:
         """What begins one more execution of those that this one causes."""
-        if self._depth >= self._shared.max_depth:
+        if self.start_of.depth >= self._shared.max_depth:
             message = f"flows start each other more than {self._shared.max_depth} deep"
             raise OperationError(message, code="DEPTH_EXCEEDED")
         if self._family.children >= self._shared.max_fanout:
@@ -450,7 +620,14 @@ class Execution:
             accountability=self.start_of.accountability,
             credentials=self.start_of.credentials,
             trace_id=self.trace_id,
+            parent_id=self.id,
+            depth=self.start_of.depth + 1,
         )
+
+
+def patient(concurrency: Concurrency) -> Concurrency:
+    """For what was accepted: it waits, whatever becomes of others."""
+    return replace(concurrency, mode="queued")
 
 
 # --- events -------------------------------------------------------------------------------------

@@ -244,6 +244,8 @@ class Retry:
     max_delay: float = 60.0
     #: Share of the delay that is random: 0.2 means between 80 % and 120 %.
     jitter: float = 0.0
+    #: Takes `$error`: whether another try is worth it. None: it always is.
+    when: Callable[[Chain], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,9 +327,9 @@ class Flow:
     #: Seconds for a whole execution.
     timeout: float | None = None
     #: How many executions may run at once; None: any number.
-    max_running: int | None = None
-    #: What the caller is told when that many run: True 409 (`single`), False 503.
-    single: bool = False
+    concurrency: Concurrency | None = None
+    #: How often they may start; None: as often as they like.
+    rate_limit: RateLimit | None = None
     #: What the file says of durability; None: what its trigger implies.
     durable: bool | None = None
     icon: str | None = None
@@ -338,6 +340,10 @@ class Flow:
     user_created: str | None = None
     #: The trigger's options as the file says them.
     definition: JSONObject = field(default_factory=dict)
+    #: The bytes of its file.
+    content: bytes = b""
+    #: Keys and ids of the flows that its text names.
+    calls: tuple[str, ...] = ()
 
     def after(self, operation: Operation, outcome: Outcome) -> Operation | None:
         """The operation that follows *operation* when it ended with *outcome*."""
@@ -520,6 +526,18 @@ class Accountability(NamedTuple):
             "origin": self.origin,
         }
 
+    @classmethod
+    def from_data(cls, data: JSONObject) -> "Accountability":
+        """What `as_data` made *data* of."""
+        return cls(
+            user=data["user"],
+            role=data["role"],
+            admin=data["admin"],
+            ip=data["ip"],
+            user_agent=data["userAgent"],
+            origin=data["origin"],
+        )
+
 
 class Start(NamedTuple):
     """Everything that begins an execution of *flow*."""
@@ -534,10 +552,12 @@ class Start(NamedTuple):
     credentials: tuple[str, ...] = ()
     #: The caller's W3C trace id, 32 hex digits; None: a trace of its own.
     trace_id: str | None = None
-    #: Nobody waits for the result.
-    detached: bool = False
     #: The execution's id; None: a random one.
     id: str | None = None
+    #: The execution that causes it.
+    parent_id: str | None = None
+    #: How many flows stand in each other, this one included.
+    depth: int = 1
     #: Of a schedule: when it fires by its timetable, in RFC 3339.
     nominal: str | None = None
     #: Seconds it may take where the flow itself does not say.

@@ -1,14 +1,13 @@
 """Compile the options of a trigger, once their schema has nothing to say any more."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from runner import cron, inputs, payloads, rules, schema, subscriptions, template, webhooks
+from runner import conditions, cron, inputs, payloads, schema, subscriptions, template, webhooks
 from runner.datachain import everything
-from runner.errors import Malformed, OperationError, RuleError, TemplateError
+from runner.errors import Malformed, TemplateError
 from runner.findings import Findings
 from runner.model import (
     ITEM_EVENTS,
@@ -35,13 +34,19 @@ _YEAR: Final = 366 * 86400.0
 """In seconds."""
 
 
-def compile(kind: str, options: JSONObject, found: Findings) -> Trigger:
-    """The trigger *kind* with these *options*; what is wrong with them goes to *found*."""
+def compile(kind: str, options: JSONObject, found: Findings, *, durable: bool = False) -> Trigger:
+    """
+    The trigger *kind* with these *options*; what is wrong with them goes to *found*.
+
+    Of a flow that says to be *durable*: then nobody waits for its end.
+    """
+    if durable:
+        _check_durable(kind, options, found)
     match kind:
         case "webhook":
-            return _webhook(options, found)
+            return _webhook(options, found, durable=durable)
         case "manual":
-            return _manual(options, found)
+            return _manual(options, found, durable=durable)
         case "event":
             return _event(options, found)
         case "schedule":
@@ -50,14 +55,30 @@ def compile(kind: str, options: JSONObject, found: Findings) -> Trigger:
             return OperationTrigger(answer=_answer(options.get("return") or "", found))
 
 
+def _check_durable(kind: str, options: JSONObject, found: Findings) -> None:
+    if kind == "event" and options["type"] == "filter":
+        message = "a filter flow cannot be durable: what it decides on waits for it"
+        found.issue("bad-value", message, ("durable",), hint="remove `durable`")
+    elif kind == "operation":
+        message = "a flow that another one starts is as durable as that one"
+        warning, hint = Severity.WARNING, "remove it, or say it there"
+        found.issue("pointless-option", message, ("durable",), hint=hint, severity=warning)
+
+
 def _warn(found: Findings, code: str, message: str, option: str, hint: str | None = None) -> None:
     found.issue(code, message, (*_AT, option), hint=hint, severity=Severity.WARNING)
+
+
+def _filter(options: JSONObject, found: Findings) -> Callable[[Chain], bool] | None:
+    """Whether the `filter` of a trigger lets something start the flow; None: everything does."""
+    at: Path = (*_AT, "filter")
+    return conditions.compile_rule(options.get("filter"), at, conditions.AHEAD, found)
 
 
 # --- webhook ------------------------------------------------------------------------------------
 
 
-def _webhook(options: JSONObject, found: Findings) -> Webhook:
+def _webhook(options: JSONObject, found: Findings, *, durable: bool) -> Webhook:
     response = options.get("response")
     answer = _reply(response, found) if response else _answer(options.get("return"), found)
     max_body = options.get("max_body")
@@ -67,11 +88,11 @@ def _webhook(options: JSONObject, found: Findings) -> Webhook:
         allow_ips=tuple(_networks(options.get("allow_ips", ()), found)),
         answer=answer,
         responds=bool(response),
-        asynchronous=options.get("async", False),
+        asynchronous=options.get("async", False) or durable,
         error_on_reject=options.get("error_on_reject", True),
         expose_headers=frozenset(name.lower() for name in options.get("expose_headers", ())),
         max_body=None if max_body is None else parse_size(max_body),
-        wants=_rule(options, found),
+        wants=_filter(options, found),
         misfits=_body(options["body"], found) if "body" in options else None,
     )
 
@@ -118,7 +139,7 @@ def _reply(response: JSONObject, found: Findings) -> Answer:
 # --- manual -------------------------------------------------------------------------------------
 
 
-def _manual(options: JSONObject, found: Findings) -> Manual:
+def _manual(options: JSONObject, found: Findings, *, durable: bool) -> Manual:
     collections = options.get("collections")
     if collections == []:
         message = "an empty list of collections lets nobody start this flow"
@@ -128,7 +149,7 @@ def _manual(options: JSONObject, found: Findings) -> Manual:
         collections=None if collections is None else tuple(collections),
         require_selection=options.get("requireSelection", True),
         fields=tuple(_input_fields(options.get("fields", ()), found)),
-        asynchronous=options.get("async", False),
+        asynchronous=options.get("async", False) or durable,
         error_on_reject=options.get("error_on_reject", True),
     )
 
@@ -198,7 +219,7 @@ def _names(value: list[str] | str) -> list[str]:
 def _wants(options: JSONObject, found: Findings) -> Callable[[Chain], bool] | None:
     """What `filters` and `filter` say together."""
     matches = subscriptions.compile(options["filters"]) if options.get("filters") else None
-    rule = _rule(options, found)
+    rule = _filter(options, found)
     if matches is None or rule is None:
         return matches or rule
     return lambda chain: matches(chain) and rule(chain)
@@ -251,43 +272,6 @@ def _zone(name: str, found: Findings) -> ZoneInfo:
         hint = near or "write a name of IANA such as Europe/Berlin, or UTC"
         found.issue("unknown-zone", error.message, (*_AT, "timezone"), hint=hint)
         return ZoneInfo("UTC")
-
-
-# --- filter -------------------------------------------------------------------------------------
-
-#: What a rule of a trigger can look at.
-_KNOWN_AHEAD: Final = ("$trigger", "$accountability")
-
-
-def _rule(options: JSONObject, found: Findings) -> Callable[[Chain], bool] | None:
-    """Whether the `filter` of a trigger lets something start the flow; None: everything does."""
-    filter_, at = options.get("filter"), (*_AT, "filter")
-    if filter_ is None:
-        return None
-    mistakes = rules.problems(filter_, _constant)
-    for each in mistakes:
-        found.issue("rule", each.message, (*at, *each.at), hint=each.hint)
-    if mistakes:
-        return None
-    rule = rules.compile(filter_, _constant)
-    for path in rule.paths:
-        if path[0] not in _KNOWN_AHEAD:
-            message = f"before the flow runs, {quoted(path[0])} is always missing"
-            found.issue("rule", message, (*at, path[0]), hint="look at $trigger")
-    return lambda chain: _holds(rule, chain)
-
-
-def _constant(value: JSONValue, at: Path) -> None:
-    """An operand of a trigger's rule: there is no data yet that a template could take."""
-    if isinstance(value, str) and template.has_template(value):
-        raise RuleError("takes a value without templates", at)
-
-
-def _holds(rule: rules.Rule, chain: Chain) -> bool:
-    try:
-        return not rule.failures(chain, datetime.now(UTC))
-    except OperationError:  # an operand such as $CURRENT_USER, which turns out to be null
-        return False
 
 
 # --- return -------------------------------------------------------------------------------------

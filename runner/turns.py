@@ -5,6 +5,7 @@ What waits here waits in this process; executions that a store keeps wait there.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -55,6 +56,7 @@ class Turns:
     ) -> None:
         """
         Wait until *holder* may run, *patience* seconds at most; `give_back` ends its turn.
+        With endless patience it is not counted among those that wait.
 
         `parallel`: Unavailable where as many run as may. `single`: Conflict where one runs.
         `queued`: in the order they came. `restart`: those that run are cancelled, and those that
@@ -85,25 +87,28 @@ class Turns:
             raise Reentry
         if concurrency.mode == "single":
             raise Conflict
-        if self._waiting >= self._max_waiting:
+        if self._waiting >= self._max_waiting and patience < math.inf:
             raise Unavailable("Too many executions wait for their turn; try again later.")
         if concurrency.mode == "restart":
             _clear(line)
-        with self._place(line, holder) as turn:
+        with self._place(line, holder, patience) as turn:
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(patience if patience < math.inf else None):
                     await turn
             except TimeoutError:
                 message = f"This flow is busy: its turn did not come within {patience:g} s."
                 raise Unavailable(message) from None
 
     @contextmanager
-    def _place(self, line: _Line, holder: Holder) -> Iterator[asyncio.Future[None]]:
+    def _place(
+        self, line: _Line, holder: Holder, patience: float
+    ) -> Iterator[asyncio.Future[None]]:
         """A place at the end of the line; whoever leaves it without a turn lets others pass."""
+        counted = patience < math.inf  # others are counted by those who accepted them
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = (holder, turn)
         line.waiting.append(place)
-        self._waiting += 1
+        self._waiting += counted
         try:
             yield turn
         except BaseException:
@@ -113,7 +118,7 @@ class Turns:
                 self._next(line)
             raise
         finally:
-            self._waiting -= 1
+            self._waiting -= counted
             if place in line.waiting:
                 line.waiting.remove(place)
 

@@ -32,7 +32,7 @@ async def issues_of(case: Path) -> list[Issue]:
     root = case if case.is_dir() else case.parent
     files = case.rglob("*.yaml") if case.is_dir() else [case.with_suffix(".yaml")]
     content = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
-    loader = Loader(BUILTIN, settings.load({}, environ={}))
+    loader = Loader(BUILTIN, settings.load({"state": "none"}, environ={}))
     return (await loader.load(snapshot(content))).issues
 
 

@@ -171,7 +171,7 @@ def test_the_deploy_hook_lets_in_whoever_has_the_secret(place: Place) -> None:
         answer = place.run(call)
         stranger = place.run(Step(call.command.replace(token, "let-me-too"), ""))
 
-    assert like('{"id":"…","durable":false} 202').fullmatch(answer)
+    assert like('{"id":"…","durable":true} 202').fullmatch(answer)
     assert stranger.endswith(" 401")
 
 

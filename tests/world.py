@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from runner import jsontext, schema
 from runner.compiler import Compiled
 from runner.datachain import Secrets
 from runner.document import InvalidDocument
-from runner.engine import Engine
+from runner.engine import Engine, Receipt
 from runner.execution import Execution, Shared
 from runner.loader import Loaded, Loader
 from runner.model import Accountability, Flow, Handler, Issue, Result, Start
@@ -24,6 +24,8 @@ from runner.registry import Registry
 from runner.resources import Resources
 from runner.settings import Settings
 from runner.source import Snapshot
+from runner.store.base import Store
+from runner.store.memory import MemoryStore
 from runner.types import Check, JSONObject, JSONValue
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +102,25 @@ class Gate:
         return standing_in_for_sleep(self)
 
 
+class Served(Engine):
+    """Runs what it accepts, without being asked to."""
+
+    _served: asyncio.Task[None] | None = None
+
+    async def accept(self, start: Start) -> Receipt:
+        """Accept it, and run it."""
+        if self._served is None:
+            self._served = asyncio.create_task(self.serve())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return await super().accept(start)
+
+    async def settle(self) -> None:
+        """Wait until nothing runs, and nothing is about to."""
+        while not self.idle:
+            await asyncio.sleep(0)
+
+
 class World:
     """Compiles and runs flows given as text."""
 
@@ -116,6 +137,8 @@ class World:
         max_queued: int = 10_000,
         max_depth: int = 16,
         max_fanout: int = 10_000,
+        request_time: float = 30.0,
+        store: Store | None = None,
     ) -> None:
         self.made.append(self)
         self.kept = Kept()
@@ -133,8 +156,17 @@ class World:
             resources=self.resources,
             max_depth=max_depth,
             max_fanout=max_fanout,
+            request_time=request_time,
         )
-        self.engine = Engine(shared, max_running=max_running, max_queued=max_queued)
+        self.store = store or MemoryStore()
+        self.engine = Served(
+            shared,
+            self.store,
+            lambda: self.registry.current,
+            operations,
+            max_running=max_running,
+            max_queued=max_queued,
+        )
 
     def _secret(self, name: str) -> str:
         self.redactor.learn(self._secrets[name])
@@ -192,22 +224,31 @@ class World:
         trigger_data: JSONValue = None,
         accountability: Accountability | None = None,
         credentials: tuple[str, ...] = (),
-        *,
-        detached: bool = False,
     ) -> Execution:
-        """Start a flow that is in place; one that is detached runs by itself."""
+        """Start a flow that is in place; its caller runs it."""
+        return await self.engine.start(
+            self.start(key, trigger_data)._replace(
+                accountability=accountability, credentials=credentials
+            )
+        )
+
+    async def accept(self, key: str, trigger_data: JSONValue = None, **more: Any) -> Receipt:
+        """Have a flow that is in place run by itself."""
+        return await self.engine.accept(self.start(key, trigger_data)._replace(**more))
+
+    async def status(self, id_: str) -> str | None:
+        """How an accepted execution stands."""
+        seen = await self.engine.find(id_)
+        return None if seen is None else seen.status
+
+    def start(self, key: str, trigger_data: JSONValue = None) -> Start:
+        """What begins a flow that is in place."""
         entry = self.registry.current.find(key)
         assert entry is not None, f"no flow {key}"
         assert entry.running is not None, "\n".join(map(str, entry.issues))
-        start = Start(
-            flow=entry.running,
-            generation=self.registry.current,
-            trigger_data=trigger_data,
-            accountability=accountability,
-            credentials=credentials,
-            detached=detached,
+        return Start(
+            flow=entry.running, generation=self.registry.current, trigger_data=trigger_data
         )
-        return await self.engine.start(start)
 
     @property
     def records(self) -> list[JSONObject]:

@@ -20,6 +20,7 @@ from runner.redact import Redactor
 from runner.registry import Registry
 from runner.resources import Resources
 from runner.settings import Settings
+from runner.store.memory import MemoryStore
 from runner.types import JSONObject, JSONValue
 
 #: Largest data file that is read.
@@ -90,7 +91,8 @@ async def _run(
         for issue in entry.issues:
             print(replace(issue, path=(settings.flows / issue.path).as_posix()), file=sys.stderr)
         raise RunnerError(f"the flow {entry.key!r} has issues and cannot run")
-    engine = daemon.make_engine(settings, recorder, resources)
+    # What it causes and does not wait for is over with it.
+    engine = daemon.make_engine(settings, recorder, resources, MemoryStore(), registry)
     trigger_data = data
     if isinstance(entry.flow.trigger, Webhook | Manual):
         trigger_data = _request(arguments, entry, data)

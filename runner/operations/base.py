@@ -69,6 +69,9 @@ class OperationContext(Protocol):
         operations know what it is.
         """
 
+    async def wait(self, seconds: float) -> None:
+        """Go on after so many *seconds*; a durable execution may be put away meanwhile."""
+
     def log(self, severity: str, message: str) -> None:
         """Write a `log.message` record of this operation."""
 

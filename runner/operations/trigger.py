@@ -2,6 +2,7 @@
 
 import asyncio
 
+from runner.errors import Lost, Suspended
 from runner.operations.base import OperationContext, OperationSpec, read_json
 from runner.types import JSONObject, JSONValue
 
@@ -48,10 +49,18 @@ async def _run_group(
         return [await context.start(flow, group[0], first)]
     runs = (context.start(flow, each, first + at) for at, each in enumerate(group))
     results = await asyncio.gather(*runs, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    failed = [result for result in results if isinstance(result, BaseException)]
+    if failed:
+        raise _first(failed)
     return [result for result in results if not isinstance(result, BaseException)]
+
+
+def _first(failed: list[BaseException]) -> BaseException:
+    """What counts: nobody runs this any more, or it goes on later, or an element rejected."""
+    lost = (each for each in failed if isinstance(each, Lost))
+    suspended = [each for each in failed if isinstance(each, Suspended)]
+    first = min(suspended, key=lambda each: each.at) if suspended else failed[0]
+    return next(lost, first)
 
 
 OPERATION = OperationSpec(type="trigger", handler=trigger)

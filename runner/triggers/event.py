@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from runner import execution, jsontext
-from runner.engine import Engine
+from runner.engine import Engine, Receipt
 from runner.errors import RunnerError
-from runner.execution import Execution
 from runner.ids import random_id
 from runner.model import (
     OWN_EVENTS,
@@ -91,7 +90,8 @@ async def ask(engine: Engine, event: Event, cause: Cause, seconds: float) -> Ask
 class Told(NamedTuple):
     """What became of telling an event."""
 
-    started: list[Execution]
+    #: What was accepted, new or not.
+    started: list[Receipt]
     #: Why flows that want it did not start; it is recorded.
     refused: list[RunnerError]
 
@@ -101,8 +101,7 @@ async def tell(engine: Engine, event: Event, cause: Cause, recorder: Recorder) -
     told = Told([], [])
     for flow, data in execution.told(event, cause.generation, cause.accountability):
         try:
-            start = cause.start(flow, data)._replace(detached=True)
-            told.started.append(await engine.start(start))
+            told.started.append(await engine.accept(cause.start(flow, data)))
         except RunnerError as error:
             told.refused.append(error)
             execution.refused(recorder, flow, event, error)

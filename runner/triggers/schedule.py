@@ -194,14 +194,12 @@ class Schedules:
             flow=flow,
             generation=self._generation,
             trigger_data=None,
-            detached=True,
             id=_id(flow, nominal) if shared else None,
             nominal=iso(nominal),
         )
         try:
-            if start.id is not None and self._engine.find(start.id) is not None:
+            if not (await self._engine.accept(start)).new:
                 raise Conflict("This fire has its execution already.")
-            await self._engine.start(start)
         except RunnerError as error:
             told = {"name": type(error).__name__, "message": error.message, "code": error.code}
             self._refuse(flow, told, {"nominal": iso(nominal)})

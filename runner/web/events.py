@@ -30,7 +30,7 @@ async def send(request: web.Request) -> web.Response:
         if generation.number == 0:
             raise Unavailable("The flows are not loaded yet; try again later.")
         # Before the body is read: what cannot start should not fill the memory first.
-        app[ENGINE].check(detached=True)
+        app[ENGINE].check(durable=True)
         sent = await _read(request)
         who, trace_id = caller.accountability, _trace_id(request, sent)
         cause = Cause(generation, who, delivery.credentials(request), trace_id)
@@ -96,9 +96,10 @@ def _events(
 
 def _started(told: list[Told], headers: dict[str, str]) -> web.Response:
     """204 where no flow wants them; where none that does can start, why not."""
-    started = [execution.id for each in told for execution in each.started]
-    if started:
-        return answers.json({"started": started, "durable": False}, 202, headers)
+    receipts = [receipt for each in told for receipt in each.started]
+    if receipts:
+        started, durable = [each.id for each in receipts], receipts[0].durable
+        return answers.json({"started": started, "durable": durable}, 202, headers)
     refused = [error for each in told for error in each.refused]
     if refused:
         return answers.refuse(refused[0], headers)

@@ -9,9 +9,9 @@ from runner.web.keys import ENGINE
 
 
 async def one(request: web.Request) -> web.Response:
-    """How the execution stands: queued, running, or how it ended. Known while the process lives."""
+    """How the execution stands: queued, running, waiting, or how it ended."""
     identify(request).require("executions", "read")
-    seen = request.app[ENGINE].find(request.match_info["id"])
+    seen = await request.app[ENGINE].find(request.match_info["id"])
     if seen is None:
         raise RouteNotFound("There is no such execution, or it was forgotten.")
-    return answers.json({"data": seen._asdict()})
+    return answers.json({"data": {"id": seen.id, "flow": seen.flow, "status": seen.status}})

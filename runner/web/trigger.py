@@ -5,6 +5,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from runner import jsontext
+from runner.engine import Receipt
 from runner.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -34,7 +35,7 @@ from runner.model import (
     Webhook,
 )
 from runner.registry import first_error
-from runner.types import Chain, JSONValue
+from runner.types import Chain, JSONObject, JSONValue
 from runner.web import admission, answers, callers, delivery, replies
 from runner.web.delivery import Delivery
 from runner.web.keys import ENGINE, REGISTRY
@@ -50,16 +51,18 @@ async def trigger(request: web.Request) -> web.StreamResponse:
         if generation.number == 0:
             # A sender that hears "no such flow" may never come again.
             raise Unavailable("The flows are not loaded yet; try again later.")
-        execution = await engine.start(await _start(request, generation, _running(entry)))
+        flow = _running(entry)
+        start = await _start(request, generation, flow)
+        headers = {"X-Flow-Revision": generation.revision}
+        if getattr(flow.trigger, "asynchronous", False):
+            return _accepted(await engine.accept(start), headers)
+        execution = await engine.start(start)
     except Unwanted as error:
         _record_refusal(request, entry, error, severity="INFO")
         return web.Response(status=error.status)
     except RunnerError as error:
         _record_refusal(request, entry, error)
         raise
-    headers = {"X-Flow-Revision": generation.revision}
-    if execution.start_of.detached:
-        return _accepted(execution, headers)
     return _respond(execution, await engine.result(execution), headers)
 
 
@@ -77,10 +80,8 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
     match flow.trigger:
         case Webhook() as webhook:
             who, brought = await _webhook(request, webhook)
-            detached = webhook.asynchronous
         case Manual() as manual:
             who, brought = await _manual(request, manual)
-            detached = manual.asynchronous
         case OperationTrigger():
             raise FlowNotFound("This flow is started by other flows only.")
         case EventTrigger():
@@ -94,7 +95,6 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
         accountability=who,
         credentials=brought.credentials,
         trace_id=brought.trace_id,
-        detached=detached,
     )
 
 
@@ -105,7 +105,7 @@ async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountabili
     verify = admission.admit(request, webhook) if webhook.auth else None
     who = admission.caller(request, webhook)
     # Before the body is read: what cannot start should not fill the memory first.
-    request.app[ENGINE].check(detached=webhook.asynchronous)
+    request.app[ENGINE].check(durable=webhook.asynchronous)
     brought = await delivery.read(request, webhook, verify)
     if webhook.wants is not None:
         _check_wanted(webhook.wants, who, brought)
@@ -158,9 +158,12 @@ def _check_method(request: web.Request, method: str) -> None:
 # --- answers ------------------------------------------------------------------------------------
 
 
-def _accepted(execution: Execution, headers: dict[str, str]) -> web.Response:
-    headers[hdrs.LOCATION] = f"/executions/{execution.id}"
-    return answers.json({"id": execution.id, "durable": False}, 202, headers)
+def _accepted(receipt: Receipt, headers: dict[str, str]) -> web.Response:
+    headers[hdrs.LOCATION] = f"/executions/{receipt.id}"
+    body: JSONObject = {"id": receipt.id, "durable": receipt.durable}
+    if not receipt.new:
+        body["duplicate"] = True
+    return answers.json(body, 202, headers)
 
 
 def _respond(execution: Execution, result: Result, headers: dict[str, str]) -> web.Response:

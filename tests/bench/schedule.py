@@ -18,6 +18,7 @@ from runner.model import Entry, Flow, Generation, Schedule, State
 from runner.records import Recorder
 from runner.redact import Redactor
 from runner.registry import Registry
+from runner.store.memory import MemoryStore
 from runner.triggers.schedule import Schedules
 from runner.triggers.ticks import FileTicks
 from tests.bench import common
@@ -117,8 +118,9 @@ class _Bench:
     def __init__(self) -> None:
         recorder = Recorder(Redactor())
         shared = Shared(recorder=recorder, env={}, secrets=Secrets(str))
-        self._engine = Engine(shared, max_queued=100_000)
         self._registry = Registry()
+        store = MemoryStore()
+        self._engine = Engine(shared, store, lambda: self._attached, max_queued=100_000)
         self._now = _NOON
         self._schedules = Schedules(
             self._registry, self._engine, recorder, FileTicks(None), self._clock
@@ -144,11 +146,13 @@ class _Bench:
         return _seconds(lambda: asyncio.run(self._wake(later, times)))
 
     async def _wake(self, later: timedelta, times: int) -> None:
+        serving = asyncio.create_task(self._engine.serve())
         for _ in range(times):
             self._now += later
             await self._schedules.wake()
-        while self._engine.running:
+        while not self._engine.idle:
             await asyncio.sleep(0)
+        serving.cancel()
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from tests.world import World, compiled
 
 def document(data: JSONObject, path: str = "flow.yaml") -> Document:
     """A document of *data*, as if it stood in a file."""
-    return Document(path=path, text="a: 1\n", digest="0" * 64, data=data)
+    return Document(path=path, text="a: 1\n", content=b"a: 1\n", digest="0" * 64, data=data)
 
 
 def compile_text(text: str, path: str = "flow.yaml") -> Compiled:
@@ -64,7 +64,7 @@ def test_a_bare_flow_has_defaults() -> None:
     assert (flow.key, flow.name, flow.path) == ("billing/bare", "Bare", "billing/bare.yaml")
     assert (flow.active, flow.accountability, flow.tracking) == (True, "$trigger", "all")
     assert (flow.first, dict(flow.operations)) == (None, {})
-    assert (flow.timeout, flow.max_running, flow.single, flow.durable) == (None, None, False, None)
+    assert (flow.timeout, flow.concurrency, flow.rate_limit, flow.durable) == (None,) * 4
     assert isinstance(flow.trigger, OperationTrigger)
 
 
@@ -92,18 +92,22 @@ def test_a_renamed_file_keeps_what_it_says_itself() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", (None, False)),
-        ("concurrency: {}", (None, False)),
-        ("concurrency: {max: 3}", (3, False)),
-        ("concurrency: {mode: parallel, max: 3}", (3, False)),
-        ("concurrency: {mode: single}", (1, True)),
+        ("", None),
+        ("concurrency: {}", None),
+        ("concurrency: {max: 3}", ("parallel", 3)),
+        ("concurrency: {mode: parallel, max: 3}", ("parallel", 3)),
+        ("concurrency: {mode: single}", ("single", 1)),
+        ("concurrency: {mode: queued}", ("queued", 1)),
+        ("concurrency: {mode: queued, max: 2}", ("queued", 2)),
+        ("concurrency: {mode: restart}", ("restart", 1)),
     ],
 )
-def test_concurrency(text: str, expected: tuple[int | None, bool]) -> None:
+def test_concurrency(text: str, expected: tuple[str, int] | None) -> None:
     """`single` means one at a time; `max` limits a parallel flow."""
     flow = flow_of(BARE + text)
 
-    assert (flow.max_running, flow.single) == expected
+    limit = flow.concurrency
+    assert (None if limit is None else (limit.mode, limit.width)) == expected
 
 
 def test_a_webhook_with_everything() -> None:

@@ -67,46 +67,42 @@ async def test_one_too_many_is_told_to_come_again(gate: Gate) -> None:
     assert (await world.run("flow")).status is Status.RESOLVED
 
 
-async def test_nobody_waits_for_a_detached_execution(gate: Gate) -> None:
+async def test_nobody_waits_for_an_accepted_execution(gate: Gate) -> None:
     """It runs by itself, and can be asked about while it runs and afterwards."""
     world = await make(gate)
 
-    begun = await world.begin("flow", detached=True)
+    receipt = await world.accept("flow")
     await gate.holds(1)
 
-    seen = world.engine.find(begun.id)
-    assert seen is not None
-    assert seen == (begun.id, "flow", "running")
+    assert receipt.new
+    assert not receipt.durable
+    assert await world.status(receipt.id) == "running"
     gate.opened.set()
     await world.engine.drain(10)
-    assert world.engine.find(begun.id) == (begun.id, "flow", "resolved")
+    assert await world.status(receipt.id) == "resolved"
 
 
-async def test_detached_executions_wait_for_their_turn(gate: Gate) -> None:
+async def test_accepted_executions_wait_for_a_place(gate: Gate) -> None:
     """At the limit they are queued, and run in the order in which they came."""
     world = await make(gate, max_running=1)
-    begun = [await world.begin("flow", n, detached=True) for n in range(4)]
+    begun = [await world.accept("flow", n) for n in range(4)]
     await gate.holds(1)
 
-    states = [seen.status for each in begun if (seen := world.engine.find(each.id))]
-
-    assert states == ["running", "queued", "queued", "queued"]
     assert (world.engine.running, world.engine.queued) == (1, 3)
     gate.opened.set()
-    while world.engine.running:
-        await asyncio.sleep(0)
+    await world.engine.settle()
     finished = [each["execution_id"] for each in world.said("execution.finished")]
     assert finished == [each.id for each in begun]
 
 
 async def test_the_queue_has_an_end(gate: Gate) -> None:
-    """When it is full, detached executions are refused as well."""
+    """When it is full, others are refused as well."""
     world = await make(gate, max_running=1, max_queued=2)
     for _ in range(3):
-        await world.begin("flow", detached=True)
+        await world.accept("flow")
 
     with pytest.raises(Unavailable):
-        await world.begin("flow", detached=True)
+        await world.accept("flow")
     await world.engine.drain(0)
 
 
@@ -178,7 +174,7 @@ async def test_draining_gives_what_waits_its_turn(gate: Gate) -> None:
     """What was accepted runs if there is time for it."""
     world = await make(gate, max_running=1)
     for _ in range(3):
-        await world.begin("flow", detached=True)
+        await world.accept("flow")
     gate.opened.set()
 
     await world.engine.drain(10)
@@ -189,11 +185,11 @@ async def test_draining_gives_what_waits_its_turn(gate: Gate) -> None:
 async def test_a_queued_execution_holds_the_place_of_its_flow(gate: Gate) -> None:
     """What waits counts too: a single flow is never accepted twice."""
     world = await make(gate, max_running=1)
-    await world.begin("flow", detached=True)
-    await world.begin("single", detached=True)
+    await world.accept("flow")
+    await world.accept("single")
 
     with pytest.raises(Conflict):
-        await world.begin("single", detached=True)
+        await world.accept("single")
     await world.engine.drain(0)
 
 
@@ -241,26 +237,6 @@ async def test_ten_thousand_starts_at_once_are_bounded_and_answered(gate: Gate) 
     assert (world.engine.running, world.engine.queued) == (0, 0)
 
 
-async def test_the_last_thousand_are_remembered_and_all_that_run(gate: Gate) -> None:
-    """An execution that takes long is not forgotten because many others ended meanwhile."""
-    world = await make(gate)
-    long = await world.begin("flow", detached=True)
-    await gate.holds(1)
-    await world.load(flow=FLOW, quick="name: Quick\ntrigger: operation\ntracking: none\n")
-    first = await world.begin("quick", detached=True)
-    for _ in range(1500):
-        last = await world.begin("quick", detached=True)
-        await asyncio.sleep(0)
-
-    seen = world.engine.find(long.id)
-
-    assert seen is not None
-    assert seen.status == "running"
-    assert world.engine.find(last.id) is not None
-    assert world.engine.find(first.id) is None
-    await world.engine.drain(0)
-
-
 # --- drain --------------------------------------------------------------------------------------
 
 
@@ -286,16 +262,14 @@ async def test_draining_cancels_what_waits_and_what_is_late(gate: Gate) -> None:
     """Everything that was accepted has a record that says how it ended."""
     world = await make(gate, max_running=2)
     caller = run(world, await world.begin("flow"))
-    begun = [await world.begin("flow", detached=True) for _ in range(4)]
+    begun = [await world.accept("flow") for _ in range(4)]
     await gate.holds(2)
 
     await world.engine.drain(0)
 
     assert (await caller) == (Status.CANCELLED, CANCELLED)
     assert ends(world) == ["cancelled"] * 5
-    assert [world.engine.find(each.id) for each in begun] == [
-        (each.id, "flow", "cancelled") for each in begun
-    ]
+    assert [await world.status(each.id) for each in begun] == ["cancelled"] * 4
     assert (world.engine.running, world.engine.queued, gate.inside) == (0, 0, 0)
 
 
@@ -329,9 +303,9 @@ async def test_draining_what_is_idle_is_done_at_once() -> None:
 async def test_an_execution_that_was_accepted_but_not_begun_is_cancelled(gate: Gate) -> None:
     """A drain right behind the start finds the execution before its task ran."""
     world = await make(gate)
-    begun = await world.begin("flow", detached=True)
+    begun = await world.accept("flow")
 
     await world.engine.drain(0)
 
-    assert world.engine.find(begun.id) == (begun.id, "flow", "cancelled")
+    assert await world.status(begun.id) == "cancelled"
     assert ends(world) == ["cancelled"]

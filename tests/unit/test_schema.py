@@ -101,7 +101,7 @@ def test_the_text_of_a_schema_is_that_of_its_file() -> None:
 
 
 def _document(data: JSONObject) -> Document:
-    return Document(path="flow.yaml", text="a: 1\n", digest="0" * 64, data=data)
+    return Document(path="flow.yaml", text="a: 1\n", content=b"a: 1\n", digest="0" * 64, data=data)
 
 
 @pytest.mark.parametrize("flow", VALID, ids=lambda flow: flow["name"])

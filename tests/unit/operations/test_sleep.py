@@ -1,11 +1,9 @@
 """A pause."""
 
-from types import SimpleNamespace
-
 import pytest
 
+from runner.execution import Execution
 from runner.model import Status
-from runner.operations import sleep
 from runner.types import JSONValue
 from tests.world import World
 
@@ -15,10 +13,10 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were asked for, in seconds; none is made."""
     asked: list[float] = []
 
-    async def pause(seconds: float) -> None:
+    async def wait(_: Execution, seconds: float) -> None:
         asked.append(seconds)
 
-    monkeypatch.setattr(sleep, "asyncio", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(Execution, "wait", wait)
     return asked
 
 

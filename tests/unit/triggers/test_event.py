@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -53,8 +52,7 @@ def emitting(event: Event, transaction: object | None = None, **limits: Any) -> 
 
 async def idle(world: World) -> None:
     """Wait until nothing runs."""
-    while world.engine.running:
-        await asyncio.sleep(0)
+    await world.engine.settle()
 
 
 def finished(world: World) -> list[str]:
@@ -199,8 +197,7 @@ async def test_action_flows_are_not_asked_and_filter_flows_are_not_told() -> Non
 async def test_a_filter_flow_that_hangs_is_ended() -> None:
     """By its own timeout, or the one that all of them have."""
     for own, limit in (("timeout: 20ms\n", 60.0), ("", 0.02)):
-        world = emitting(AHEAD)
-        world.engine._shared = replace(world.engine._shared, filter_time=limit)
+        world = emitting(AHEAD, request_time=limit)
         hang = OperationSpec(type="log", handler=forever)
         world.loader._operations = world.operations.with_(hang)
         text = flow("filter") + own
@@ -281,7 +278,7 @@ async def test_nobody_waits_for_an_action_flow() -> None:
     started, resolved = world.said("execution.started")[1], world.said("operation.resolved")[1]
     assert (started["parent_id"], started["trace_id"]) == (emitter.id, emitter.trace_id)
     assert resolved["data"]["value"] == {"user": "ed"}
-    assert world.engine.find(started["execution_id"]) is not None
+    assert await world.status(started["execution_id"]) == "resolved"
 
 
 async def test_an_action_flow_that_rejects_harms_nobody() -> None:

@@ -54,8 +54,7 @@ class Ticking:
 
     async def fired(self) -> list[str]:
         """The nominal times of all that was started so far, in order."""
-        while self.world.engine.running:
-            await asyncio.sleep(0)
+        await self.world.engine.settle()
         started = self.world.said("execution.started")
         return [each["data"]["nominal"].removeprefix("2026-03-01T")[:8] for each in started]
 
@@ -156,7 +155,7 @@ async def test_jitter_puts_off_by_another_time_each(ticking: Ticking) -> None:
             count = len(ticking.world.said("execution.started"))
             await ticking.to(moment)
             if len(ticking.world.said("execution.started")) > count or (
-                ticking.world.engine.running
+                not ticking.world.engine.idle
             ):
                 waits.append(second)
                 break

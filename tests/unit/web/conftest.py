@@ -14,7 +14,6 @@ from multidict import CIMultiDict
 
 from runner import settings
 from runner.datachain import Secrets
-from runner.engine import Engine
 from runner.errors import Unavailable
 from runner.execution import Shared
 from runner.history import Created
@@ -26,10 +25,12 @@ from runner.redact import Redactor
 from runner.registry import Registry
 from runner.resources import Resources
 from runner.source import Snapshot
+from runner.store.memory import MemoryStore
 from runner.types import JSONObject
 from runner.web import server
 from runner.web.app import build
 from tests.records import Kept
+from tests.world import Served
 
 ECHO = """
 name: Echo
@@ -135,7 +136,13 @@ class Service:
             secrets=Secrets(made.secrets.get),
             resources=self.resources,
         )
-        self.engine = Engine(shared, max_running=limits.executions, max_queued=limits.queue)
+        self.engine = Served(
+            shared,
+            MemoryStore(),
+            lambda: self.registry.current,
+            max_running=limits.executions,
+            max_queued=limits.queue,
+        )
         self.loader = Loader(BUILTIN, made)
         self.app = build(made, self.registry, self.engine, self.folder, self.recorder)
         self.url = ""

@@ -1,6 +1,5 @@
 """`POST /events`: who may send, what is taken, who hears of it, and what comes back."""
 
-import asyncio
 import json
 from typing import Any, Final
 
@@ -55,8 +54,7 @@ async def send(
 
 async def idle(service: Service) -> None:
     """Wait until nothing runs."""
-    while service.engine.running:
-        await asyncio.sleep(0)
+    await service.engine.settle()
 
 
 def triggers(service: Service) -> list[tuple[str, JSONObject]]:
@@ -396,7 +394,7 @@ async def test_what_cannot_start_is_recorded_and_the_others_do(serve: Serve) -> 
     first, second = await send(service), await send(service)
     await service.load(a=once)
     third = await send(service)
-    for each in service.engine._running:
+    for each in tuple(service.engine._tickets.values()):
         each.cancel()
     await idle(service)
 

@@ -72,7 +72,9 @@ async def test_an_asynchronous_start_is_accepted_and_can_be_asked_about(serve: S
 
 async def test_the_queue_is_bounded(serve: Serve) -> None:
     """What does not run yet waits its turn; beyond the queue it is 503."""
-    service = await serve(FEW, slow=SLOW % ("", ", async: true", FOR_EVER))
+    # With a timeout it is not put away while it sleeps.
+    slow = SLOW % ("", ", async: true", FOR_EVER)
+    service = await serve(FEW, slow=slow.replace("sleep,", "sleep, timeout: 1m,"))
 
     answers = [await service.post("/flows/trigger/slow") for _ in range(6)]
 
