@@ -58,10 +58,12 @@ class Engine:
         *,
         max_running: int = 1000,
         max_queued: int = 10_000,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._shared = replace(shared, begin=self.accept)
         self._store = store
         self._current = current
+        self._now = now
         self._pins = Pins(operations)
         self._places = _Places(max_running)
         self._max_running = max_running
@@ -303,7 +305,7 @@ class Engine:
         start = _start(accepted, entry.flow, generation)
         ticket = self._tickets.get(accepted.id) or self._found(accepted.id, start)
         start = start._replace(credentials=ticket.credentials, nominal=ticket.nominal)
-        trail = Trail(journal, self._goes_on)
+        trail = Trail(journal, self._goes_on, self._now)
         execution = Execution(start, self._shared, trail=trail, holder=ticket)
         ticket.execution = execution
         outcome: Result | WakeAt | None = None

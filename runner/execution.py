@@ -217,6 +217,8 @@ class Execution:
                 raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
             if seconds is None:
                 return await self._walk()
+            if seconds <= 0:
+                raise TimeoutError  # noqa: TRY301 - it was put away until then
             async with asyncio.timeout(seconds):
                 return await self._walk()
         except TimeoutError:
@@ -236,7 +238,7 @@ class Execution:
         if self._tracked and not self._replaying:
             self._record.emit("execution.started", data=self._begun())
         deadline = None if seconds is None else await trail.begin() + seconds
-        rest = None if deadline is None else max(deadline - time.time(), 0.0)
+        rest = None if deadline is None else max(deadline - trail.now(), 0.0)
         try:
             result = await self._end(rest, seconds)
         except Suspended as suspended:
@@ -247,7 +249,7 @@ class Execution:
                 self._finish(CANCELLED, started)
             raise
         if trail.began is not None:
-            started -= max(time.time() - trail.began, 0.0)
+            started = time.perf_counter() - max(trail.now() - trail.began, 0.0)
         self._finish(result, started)
         return result
 

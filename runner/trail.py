@@ -23,15 +23,23 @@ class Trail:
     start have their *place* in it: `<operation>/<index>/`.
     """
 
-    __slots__ = ("_began", "_journal", "_place", "goes_on")
+    __slots__ = ("_began", "_journal", "_place", "goes_on", "now")
 
-    def __init__(self, journal: Journal, goes_on: Callable[[], bool], place: str = "") -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        goes_on: Callable[[], bool],
+        now: Callable[[], float] = time.time,
+        place: str = "",
+    ) -> None:
         self._journal = journal
         self._place = place
         #: When it began, where this walk has written it down.
         self._began: float | None = None
         #: Whether what is cancelled now goes on later.
         self.goes_on = goes_on
+        #: The time, in seconds since 1970.
+        self.now = now
 
     def path(self, operation: str, attempt: int = 1) -> str:
         """Of the step of an *operation*; what belongs to a later *attempt* has one of its own."""
@@ -44,7 +52,7 @@ class Trail:
 
     def below(self, child: str) -> Self:
         """The trail of the execution whose result is at the path *child*."""
-        return type(self)(self._journal, self.goes_on, f"{child}/")
+        return type(self)(self._journal, self.goes_on, self.now, f"{child}/")
 
     @staticmethod
     def id(execution: str, child: str) -> str:
@@ -75,7 +83,7 @@ class Trail:
     async def begin(self) -> float:
         """Write down that the execution begins now, unless it is; gives when it did."""
         if (began := self.began) is None:
-            self._began = began = time.time()
+            self._began = began = self.now()
             await self._journal.record(Step(self._beginning, 1, WakeAt(began)))
         return began
 
@@ -95,13 +103,13 @@ class Trail:
 
         Raises Suspended where that is a while.
         """
-        at = time.time() + seconds
+        at = self.now() + seconds
         await self._journal.record(Step(path, attempt, WakeAt(at)))
         await self.until(at)
 
     async def until(self, at: float) -> None:
         """Wait for the time *at*. Raises Suspended where that is a while."""
-        rest = at - time.time()
+        rest = at - self.now()
         if rest >= _WORTH_IT:
             raise Suspended(at)
         await asyncio.sleep(max(rest, 0.0))

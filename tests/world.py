@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
@@ -105,15 +106,19 @@ class Gate:
 class Served(Engine):
     """Runs what it accepts, without being asked to."""
 
-    _served: asyncio.Task[None] | None = None
+    served: asyncio.Task[None] | None = None
 
     async def accept(self, start: Start) -> Receipt:
         """Accept it, and run it."""
-        if self._served is None:
-            self._served = asyncio.create_task(self.serve())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+        await self.begin()
         return await super().accept(start)
+
+    async def begin(self) -> None:
+        """Run what is accepted from now on."""
+        if self.served is None:
+            self.served = asyncio.create_task(self.serve())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Wait until nothing runs, and nothing is about to."""
@@ -139,6 +144,7 @@ class World:
         max_fanout: int = 10_000,
         request_time: float = 30.0,
         store: Store | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.made.append(self)
         self.kept = Kept()
@@ -166,6 +172,7 @@ class World:
             operations,
             max_running=max_running,
             max_queued=max_queued,
+            now=now,
         )
 
     def _secret(self, name: str) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from runner.errors import Conflict, Draining, Unavailable
+from runner.errors import Conflict, Draining, RequestsExceeded, Unavailable
 from runner.execution import Execution
 from runner.model import Status
 from runner.types import JSONObject
@@ -168,6 +168,54 @@ async def test_a_single_flow_that_starts_itself_is_rejected(gate: Gate) -> None:
     assert result.status is Status.REJECTED
     assert isinstance(result.value, dict)
     assert result.value["code"] == "CONFLICT"
+
+
+async def test_queued_starts_wait_for_their_turn(gate: Gate) -> None:
+    """A caller waits, in the order they came, and is told to come again when it takes too long."""
+    world = World(gate.operations, request_time=0.05)
+    await world.load(queued=FLOW + "concurrency: {mode: queued}\n")
+    first = run(world, await world.begin("queued"))
+
+    with pytest.raises(Unavailable):
+        await world.begin("queued")
+    second = asyncio.create_task(world.run("queued"))
+    await asyncio.sleep(0)
+    gate.opened.set()
+
+    assert await first == await second == (Status.RESOLVED, "through")
+
+
+async def test_a_restarted_flow_cancels_what_runs(gate: Gate) -> None:
+    """Only the newest one matters; its caller waits until the other has ended."""
+    world = World(gate.operations)
+    await world.load(flow=FLOW + "concurrency: {mode: restart}\n")
+    first = run(world, await world.begin("flow"))
+    await gate.holds(1)
+    second = asyncio.create_task(world.run("flow"))
+    await first
+    gate.opened.set()
+
+    assert (await second).status is Status.RESOLVED
+    assert ends(world) == ["cancelled", "resolved"]
+
+
+async def test_what_has_another_key_is_another_line(gate: Gate) -> None:
+    """`concurrency.key` and `rate_limit.key` are rendered over what starts the flow."""
+    world = World(gate.operations)
+    await world.load(
+        line=FLOW + "concurrency: {mode: single, key: '{{ $trigger.a }}'}\n",
+        rate=FLOW + "rate_limit: {starts: 1, per: 1h, key: '{{ $trigger }}'}\n",
+    )
+    gate.opened.set()
+    await world.begin("line", {"a": 1})
+    await world.begin("line", {"a": {"b": 1}})
+    with pytest.raises(Conflict):
+        await world.begin("line", {"a": 1})
+
+    await world.run("rate", "a")
+    await world.run("rate", "b")
+    with pytest.raises(RequestsExceeded):
+        await world.begin("rate", "a")
 
 
 async def test_draining_gives_what_waits_its_turn(gate: Gate) -> None:

@@ -41,6 +41,21 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
+@pytest.mark.parametrize(("status", "tries"), [(503, 2), (404, 1)])
+async def test_only_what_is_worth_it_is_tried_again(
+    pauses: list[float], status: int, tries: int
+) -> None:
+    """`retry.when` looks at `$error`."""
+    script = Script(OperationError("no", status=status), "done")
+    world = World(script.operations)
+    await world.load(one=sleeper("retry: {attempts: 3, when: {$error: {status: {_gte: 500}}}}"))
+
+    result = await world.run("one")
+
+    assert len(script.tries) == tries
+    assert (result.status is Status.RESOLVED) is (tries == 2)
+
+
 async def test_a_try_that_resolves_ends_the_retries(pauses: list[float]) -> None:
     """Two failures and a success are a success, with a pause behind each failure."""
     script = Script(OperationError("one"), ValueError("two"), "three")

@@ -1,0 +1,433 @@
+"""Accepted executions: over restarts and changed files, behind the last step that was kept."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from runner.errors import Conflict, OperationError, RequestsExceeded, Unavailable
+from runner.ids import derived_id
+from runner.model import Event, Status
+from runner.operations import BUILTIN, OperationContext, OperationSpec
+from runner.store.sqlite import SQLiteStore
+from runner.types import JSONObject, JSONValue
+from tests.unit.store.places import ManualClock
+from tests.world import World
+
+FLOW = """
+name: Three steps
+trigger: operation
+options: {return: $all}
+operations:
+  - {key: first, type: request, options: {url: "http://first/"}}
+  - {key: made, type: transform, options: {json: {of: "{{ first }}"}}}
+  - {key: told, type: log, options: {message: "made {{ made.of }}"}}
+  - {key: second, type: request, options: {url: "http://second/"}}
+  - {key: third, type: request, options: {url: "http://third/"}}
+"""
+PARENT = """
+name: Starts others
+trigger: operation
+options: {return: $last}
+operations:
+  - key: each
+    type: trigger
+    options: {flow: child, payload: [a, b, c], iterationMode: MODE}
+  - {key: after, type: request, options: {url: "http://after/"}}
+"""
+CHILD = """
+name: One of them
+trigger: operation
+options: {return: work}
+operations:
+  - {key: work, type: request, options: {url: "http://{{ $trigger }}/"}}
+"""
+
+
+class Server:
+    """Stands in for `request`: notes who came, and holds those that it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.keys: list[str] = []
+        self.held: set[str] = set()
+        self.failing: dict[str, int] = {}
+        self.came = asyncio.Event()
+
+    async def __call__(self, options: JSONObject, context: OperationContext) -> JSONValue:
+        """Be asked."""
+        host: str = options["url"].removeprefix("http://").removesuffix("/")
+        self.asked.append(host)
+        self.keys.append(context.execution.idempotency_key)
+        self.came.set()
+        if self.failing.get(host, 0) > 0:
+            self.failing[host] -= 1
+            raise OperationError("not now", status=503)
+        if host in self.held:
+            await asyncio.Event().wait()
+        return host.upper()
+
+    async def is_asked(self, host: str) -> None:
+        """Wait until somebody asks for *host*."""
+        while host not in self.asked:
+            self.came.clear()
+            await self.came.wait()
+
+
+class Home:
+    """A folder with a store in it, and processes that use it one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = ManualClock()
+        self.server = Server()
+
+    @asynccontextmanager
+    async def process(self, **files: str) -> AsyncIterator[World]:
+        """One that serves these flows; it stops at the end of the block, whatever runs."""
+        async with SQLiteStore(self.folder, self.clock) as store:
+            operations = BUILTIN.with_(OperationSpec(type="request", handler=self.server))
+            world = World(operations, store=store, now=self.clock.now)
+            await world.load(**files)
+            await world.engine.begin()
+            try:
+                yield world
+            finally:
+                await world.engine.drain(0)
+
+    async def ended(self, world: World, id_: str, status: str = "resolved") -> None:
+        """Wait until the execution stands so."""
+        async with asyncio.timeout(10):
+            while await world.status(id_) != status:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty one."""
+    return Home(tmp_path / "state")
+
+
+def said(world: World, event: str) -> list[str]:
+    """The operations, or messages, that the records of *event* are of."""
+    return [each.get("operation") or each["event"] for each in world.said(event)]
+
+
+# --- behind the last step -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", [{"flow": FLOW}, {"flow": FLOW.replace("first", "other")}, {}])
+async def test_it_goes_on_behind_the_last_finished_operation(
+    home: Home, later: dict[str, str]
+) -> None:
+    """With the flow it began with, whether its file is the same, another or gone."""
+    home.server.held = {"second"}
+    async with home.process(flow=FLOW) as world:
+        receipt = await world.accept("flow", {"a": 1})
+        await home.server.is_asked("second")
+    assert said(world, "operation.resolved") == ["first", "made", "told"]
+    assert said(world, "execution.finished") == []
+    home.server.held.clear()
+
+    async with home.process(**later) as again:
+        await home.ended(again, receipt.id)
+
+    assert receipt.durable
+    assert home.server.asked == ["first", "second", "second", "third"]
+    assert len(set(home.server.keys[1:3])) == 1
+    assert said(again, "execution.started") == []
+    assert said(again, "log.message") == []
+    assert said(again, "operation.resolved") == ["second", "third"]
+    (end,) = again.said("execution.finished")
+    assert (end["status"], end["revision"], end["generation"]) == ("resolved", "revision-1", 1)
+
+
+@pytest.mark.parametrize("mode", ["serial", "parallel", "batch"])
+async def test_what_a_list_has_done_is_not_done_again(home: Home, mode: str) -> None:
+    """Each element has its place in the journal; the sub-flow is that of the beginning."""
+    home.server.held = {"b"}
+    async with home.process(parent=PARENT.replace("MODE", mode), child=CHILD) as world:
+        receipt = await world.accept("parent")
+        await home.server.is_asked("b")
+        while mode != "serial" and len(world.said("execution.finished")) < 2:
+            await asyncio.sleep(0.001)
+    home.server.held.clear()
+
+    async with home.process() as again:
+        await home.ended(again, receipt.id)
+
+    counts = {host: home.server.asked.count(host) for host in ("a", "b", "c", "after")}
+    assert counts == {"a": 1, "b": 2, "c": 1, "after": 1}
+    ids = {each["execution_id"] for w in (world, again) for each in w.said("execution.finished")}
+    assert derived_id(receipt.id, "each/0") in ids
+
+
+async def test_a_text_that_does_not_compile_any_more_ends_it_with_the_reason(home: Home) -> None:
+    """It is said, and nothing hangs."""
+    home.server.held = {"second"}
+    async with home.process(flow=FLOW) as world:
+        receipt = await world.accept("flow")
+        await home.server.is_asked("second")
+
+    async with SQLiteStore(home.folder, home.clock) as store:
+        later = World(BUILTIN.without("request"), store=store, now=home.clock.now)
+        await later.engine.begin()
+        await home.ended(later, receipt.id, "interrupted")
+        await later.engine.drain(0)
+
+    (end,) = later.said("execution.finished")
+    assert end["status"] == "interrupted"
+    assert "request are switched off" in end["error"]["message"]
+
+
+async def test_what_was_accepted_once_is_not_accepted_again(home: Home) -> None:
+    """Not while it runs, not afterwards, not after a restart."""
+    async with home.process(flow=FLOW) as world:
+        id_ = derived_id("6f3c1f0e-54f1-4d5e-9c3b-3a5a4d2f9b11", "delivery")
+        first = await world.accept("flow", id=id_)
+        second = await world.accept("flow", id=id_)
+        await home.ended(world, id_)
+        third = await world.accept("flow", id=id_)
+    async with home.process(flow=FLOW) as again:
+        fourth = await again.accept("flow", id=id_)
+
+    assert [each.new for each in (first, second, third, fourth)] == [True, False, False, False]
+    assert home.server.asked == ["first", "second", "third"]
+
+
+# --- waiting ------------------------------------------------------------------------------------
+
+RETRIES = """
+name: Tries again
+trigger: operation
+options: {return: $last}
+operations:
+  - key: first
+    type: request
+    options: {url: "http://first/"}
+    retry: {attempts: 3, delay: 1m}
+"""
+SLEEPS = """
+name: Sleeps
+trigger: operation
+tracking: all
+operations:
+  - {key: pause, type: sleep, options: {milliseconds: 3600000}}
+  - {key: first, type: request, options: {url: "http://first/"}}
+"""
+
+
+async def test_a_pause_between_tries_survives(home: Home) -> None:
+    """It waits without a task, and the try that comes next is the next one."""
+    home.server.failing = {"first": 2}
+    async with home.process(flow=RETRIES) as world:
+        receipt = await world.accept("flow")
+        await home.ended(world, receipt.id, "waiting")
+        assert world.engine.idle
+    home.clock.advance(61)
+    async with home.process() as again:
+        while len(home.server.asked) < 2:
+            await asyncio.sleep(0.001)
+        await home.ended(again, receipt.id, "waiting")
+        home.clock.advance(61)
+        await home.ended(again, receipt.id)
+
+    assert home.server.asked == ["first"] * 3
+    assert [each["attempt"] for each in again.said("operation.retried")] == [2]
+    assert [each["attempt"] for each in again.said("operation.resolved")] == [3]
+
+
+async def test_a_sleep_survives(home: Home) -> None:
+    """It ends when it would have ended, and is told once."""
+    async with home.process(flow=SLEEPS) as world:
+        receipt = await world.accept("flow")
+        await home.ended(world, receipt.id, "waiting")
+    home.clock.advance(3601)
+    async with home.process(flow=SLEEPS) as again:
+        await home.ended(again, receipt.id)
+
+    assert (said(world, "execution.started"), said(again, "execution.started")) == (
+        ["execution.started"], [],
+    )  # fmt: skip
+    assert said(again, "operation.resolved") == ["pause", "first"]
+    (end,) = again.said("execution.finished")
+    assert end["duration_ms"] >= 3_600_000
+
+
+async def test_the_time_of_a_flow_goes_on_while_it_sleeps(home: Home) -> None:
+    """Its timeout counts from its beginning, and wakes it."""
+    async with home.process(flow=SLEEPS + "timeout: 10s\n") as world:
+        receipt = await world.accept("flow")
+        await home.ended(world, receipt.id, "waiting")
+        home.clock.advance(11)
+        await home.ended(world, receipt.id, "timed_out")
+
+    assert home.server.asked == []
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+async def test_a_single_flow_is_under_way_while_it_sleeps(home: Home) -> None:
+    """409, until it has ended; what has another key is another line."""
+    key = 'concurrency: {mode: single, key: "{{ $trigger }}"}\n'
+    async with home.process(flow=SLEEPS + key) as world:
+        first = await world.accept("flow", "a")
+        await home.ended(world, first.id, "waiting")
+        with pytest.raises(Conflict):
+            await world.accept("flow", "a")
+        await world.accept("flow", "b")
+        home.clock.advance(3601)
+        await home.ended(world, first.id)
+
+        await world.accept("flow", "a")
+
+
+async def test_parallel_flows_are_refused_beyond_their_limit(home: Home) -> None:
+    """503 for one more."""
+    async with home.process(flow=SLEEPS + "concurrency: {max: 2}\n") as world:
+        await world.accept("flow")
+        await world.accept("flow")
+        with pytest.raises(Unavailable):
+            await world.accept("flow")
+
+
+async def test_queued_ones_run_one_after_another(home: Home) -> None:
+    """Nothing that was accepted is refused, and the order is that in which they came."""
+    flow = FLOW.replace("first/", "{{ $trigger }}/") + "concurrency: {mode: queued}\n"
+    home.server.held = {"a"}
+    async with home.process(flow=flow) as world:
+        receipts = [await world.accept("flow", "a")]
+        await home.server.is_asked("a")
+        receipts += [await world.accept("flow", name) for name in "bc"]
+        assert [await world.status(each.id) for each in receipts] == ["running", "queued", "queued"]
+        assert await world.engine.cancel(receipts[0].id)
+        for each in receipts[1:]:
+            await home.ended(world, each.id)
+
+    assert home.server.asked == ["a", "b", "second", "third", "c", "second", "third"]
+    assert [each["status"] for each in world.said("execution.finished")] == [
+        "cancelled", "resolved", "resolved",
+    ]  # fmt: skip
+
+
+async def test_a_restarted_one_takes_the_place_of_what_runs(home: Home) -> None:
+    """What ran ends `cancelled`, with its record."""
+    home.server.held = {"first"}
+    async with home.process(flow=FLOW + "concurrency: {mode: restart}\n") as world:
+        old = await world.accept("flow")
+        await home.server.is_asked("first")
+        home.server.held.clear()
+        new = await world.accept("flow")
+        await home.ended(world, new.id)
+        await home.ended(world, old.id, "cancelled")
+
+    assert [each["status"] for each in world.said("execution.finished")] == [
+        "cancelled", "resolved",
+    ]  # fmt: skip
+
+
+async def test_a_flow_starts_as_often_as_its_rate_says(home: Home) -> None:
+    """One more is told when to come again; a duplicate is no start."""
+    async with home.process(flow=FLOW + "rate_limit: {starts: 2, per: 1h}\n") as world:
+        first = await world.accept("flow", id=derived_id(home_id, "1"))
+        await world.accept("flow")
+        with pytest.raises(RequestsExceeded) as refusal:
+            await world.accept("flow")
+        again = await world.accept("flow", id=first.id)
+
+    assert refusal.value.retry_after > 60
+    assert not again.new
+
+
+home_id = "6f3c1f0e-54f1-4d5e-9c3b-3a5a4d2f9b11"
+
+
+# --- cancelling ---------------------------------------------------------------------------------
+
+
+async def test_what_waits_or_runs_can_be_cancelled(home: Home) -> None:
+    """Each has one record that says so, and a second time there is nothing to cancel."""
+    home.server.held = {"first"}
+    async with home.process(flow=FLOW, sleeps=SLEEPS) as world:
+        running, waiting = await world.accept("flow"), await world.accept("sleeps")
+        await home.server.is_asked("first")
+        await home.ended(world, waiting.id, "waiting")
+
+        for each in (running, waiting):
+            assert await world.engine.cancel(each.id)
+            await home.ended(world, each.id, "cancelled")
+            assert not await world.engine.cancel(each.id)
+
+    ends = world.said("execution.finished")
+    assert [each["execution_id"] for each in ends] == [running.id, waiting.id]
+    assert {each["status"] for each in ends} == {"cancelled"}
+    assert (world.engine.running, world.engine.queued) == (0, 0)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+TELLS = """
+name: Tells
+trigger: operation
+operations:
+  - {key: tell, type: sleep, options: {milliseconds: 1}}
+"""
+HEARS = """
+name: Hears
+trigger: event
+options: {type: action, scope: happened}
+operations:
+  - {key: heard, type: request, options: {url: "http://heard/"}}
+"""
+
+
+async def test_an_operation_that_runs_again_tells_nobody_twice(home: Home) -> None:
+    """It died between telling and being finished: whoever was told knows that already."""
+
+    async def tell(options: JSONObject, context: OperationContext) -> JSONValue:
+        await context.emit(Event("happened", None, {}))
+        return await home.server({"url": "http://told/"}, context)
+
+    ends = []
+    for hold in ({"told"}, set[str]()):
+        home.server.held = hold
+        async with SQLiteStore(home.folder, home.clock) as store:
+            specs = (
+                OperationSpec(type="request", handler=home.server),
+                OperationSpec(type="sleep", handler=tell),
+            )
+            world = World(BUILTIN.with_(*specs), store=store, now=home.clock.now)
+            await world.load(tells=TELLS, hears=HEARS)
+            await world.engine.begin()
+            if hold:
+                receipt = await world.accept("tells")
+                await home.server.is_asked("heard")
+                await home.server.is_asked("told")
+                while not world.said("execution.finished"):
+                    await asyncio.sleep(0.001)
+            else:
+                await home.ended(world, receipt.id)
+                await world.engine.settle()
+            await world.engine.drain(0)
+            ends += [each["flow"] for each in world.said("execution.finished")]
+
+    assert home.server.asked.count("heard") == 1
+    assert sorted(ends) == ["hears", "tells"]
+
+
+async def test_without_a_disk_everything_ends_with_the_process() -> None:
+    """What waits and what runs is said to be cancelled."""
+    world = World()
+    await world.load(flow=SLEEPS)
+    receipt = await world.accept("flow")
+    while await world.status(receipt.id) != "waiting":
+        await asyncio.sleep(0)
+
+    await world.engine.drain(0)
+
+    assert not receipt.durable
+    (end,) = world.said("execution.finished")
+    assert (end["status"], end["execution_id"]) == (Status.CANCELLED, receipt.id)
