@@ -4,13 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from runner.datachain import Secrets
 from runner.engine import Engine
-from runner.errors import RunnerError
+from runner.errors import RunnerError, StoreError
 from runner.execution import Shared
 from runner.lastgood import LastGood
 from runner.loader import Loader
@@ -21,7 +21,7 @@ from runner.registry import Registry
 from runner.reload import Reloader
 from runner.resources import Resources
 from runner.settings import Settings
-from runner.store.base import Store
+from runner.store.base import Retention, Store
 from runner.store.memory import MemoryStore
 from runner.store.sqlite import SQLiteStore
 from runner.triggers.event import OwnEvents
@@ -32,6 +32,9 @@ from runner.web.server import listening
 
 #: Seconds between looks at what was left out of the records.
 _FLUSH_EVERY = 10.0
+
+#: Seconds between looks at what is older, or more, than is to be kept.
+_RETAIN_EVERY = 60.0
 
 
 async def serve(settings: Settings, recorder: Recorder) -> None:
@@ -52,8 +55,8 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     stop = _on_signals(reloader)
     try:
         async with (
-            listening(app, settings.listen) as address,
             store,
+            listening(app, settings.listen) as address,
             opened(resources, registry, replace(settings, listen=address)),
             asyncio.TaskGroup() as tasks,
         ):
@@ -62,6 +65,7 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
             firing = tasks.create_task(schedules.run(), name="schedules")
             watching = tasks.create_task(reloader.watch(), name="watch")
             flushing = tasks.create_task(_flush(recorder), name="flush")
+            forgetting = tasks.create_task(_forget(store, settings), name="retention")
             _announce(address.url, settings, recorder)
             await stop.wait()
             recorder.emit("daemon.draining", message="stopping: nothing new starts")
@@ -69,7 +73,7 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
             watching.cancel()
             await own_events.settle()
             await engine.drain(settings.drain)
-            for task in (running, telling, flushing):
+            for task in (running, telling, flushing, forgetting):
                 task.cancel()
     except ExceptionGroup as group:
         error = _first(group)
@@ -89,6 +93,16 @@ async def _flush(recorder: Recorder) -> None:
     while True:
         await asyncio.sleep(_FLUSH_EVERY)
         recorder.flush()
+
+
+async def _forget(store: Store, settings: Settings) -> None:
+    """Forget what is older, or more, than is to be kept."""
+    limits = settings.retention
+    keep = Retention(age=limits.age, count=limits.count, bytes=limits.bytes)
+    while True:
+        with suppress(StoreError):  # which the store says is its trouble
+            await store.retain(keep)
+        await asyncio.sleep(_RETAIN_EVERY)
 
 
 def _first(error: Exception) -> Exception:

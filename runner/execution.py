@@ -304,7 +304,7 @@ class Execution:
     # --- operation by operation
 
     async def _walk(self) -> Result:
-        flow, chain, family = self.flow, self._chain, self._family
+        flow, chain, family, trail = self.flow, self._chain, self._family, self._trail
         operation = None if flow.first is None else flow.operations[flow.first]
         outcome: Outcome = Resolved(None)
         guarded = False
@@ -314,12 +314,12 @@ class Execution:
                 await asyncio.sleep(0)
             started = time.perf_counter() if self._tracked else 0.0
             self._operation, self._attempt = operation.key, 1
-            if self._trail is None or operation.pure:
+            if trail is None or operation.pure:
                 outcome = await self._try(operation)
                 if operation.retry is not None and type(outcome) is Rejected:
                     outcome = await self._retry(operation, operation.retry, outcome)
             else:
-                outcome = await self._keep(operation, self._trail)
+                outcome = await self._keep(operation, trail)
             if self._tracked and not self._replaying:
                 self._record_step(operation, outcome, started)
             self._missing.clear()

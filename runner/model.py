@@ -140,6 +140,8 @@ class Webhook:
     max_body: int | None = None
     #: Takes `$trigger` and `$accountability`: whether this delivery is meant. None: every one is.
     wants: Callable[[Chain], bool] | None = None
+    #: What the sender calls a delivery, where the flow says it. None: what headers say.
+    name: Template | None = None
     #: Takes the body, gives the paths of what does not fit. None: every body fits.
     misfits: Callable[[JSONValue], list[str]] | None = None
     #: Lower-case names of the headers in which callers prove themselves.

@@ -34,10 +34,7 @@ from runner.units import parse_duration, parse_size
 FILE_VARIABLE: Final = "RUNNER_SETTINGS"
 """Names the settings file where no flag does."""
 
-NOT_YET: Final = (
-    "cors",
-    "retention",
-)
+NOT_YET: Final = ("cors",)
 """Options that are checked and kept, and have no effect so far."""
 
 # Variables that others set and that happen to begin like ours: a job of GitHub Actions has the
@@ -99,6 +96,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How much is kept of executions that have ended."""
+
+    #: In seconds.
+    age: float
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSettings:
     """One database."""
 
@@ -139,9 +146,9 @@ class Settings:
     drain: float
     #: Option paths that a file, variable or flag has set: `limits`, `limits.body`, ….
     given: frozenset[str]
-    # As the schema has them, until something uses them.
+    retention: RetentionSettings
+    # As the schema has it, until something uses it.
     cors: JSONObject
-    retention: JSONObject
 
     @property
     def loopback(self) -> bool:
@@ -456,12 +463,12 @@ def _build(
         egress=_egress(data["egress"]),
         limits=_limits(data["limits"]),
         drain=parse_duration(data["drain"]),
+        retention=_retention(data.get("retention", {})),
         given=given,
-        **{name: data.get(name, {}) for name in _PLAIN},
+        cors=data.get("cors", {}),
     )
 
 
-_PLAIN: Final = ("cors", "retention")
 _VERBS: Final = ("flows", "executions", "events", "source")
 
 
@@ -470,6 +477,14 @@ def _egress(rules: JSONObject) -> Egress:
         mode=rules["mode"],
         allow=egress.places(rules["allow"]),
         deny=egress.places(rules["deny"]),
+    )
+
+
+def _retention(keep: JSONObject) -> RetentionSettings:
+    return RetentionSettings(
+        age=parse_duration(keep.get("age", "30d")),
+        count=keep.get("count", 100_000),
+        bytes=_size(keep.get("bytes", "1GiB")),
     )
 
 

@@ -93,8 +93,15 @@ def _webhook(options: JSONObject, found: Findings, *, durable: bool) -> Webhook:
         expose_headers=frozenset(name.lower() for name in options.get("expose_headers", ())),
         max_body=None if max_body is None else parse_size(max_body),
         wants=_filter(options, found),
+        name=_name(options, found),
         misfits=_body(options["body"], found) if "body" in options else None,
     )
+
+
+def _name(options: JSONObject, found: Findings) -> template.Template | None:
+    """What names a delivery, for it may come twice."""
+    at: Path = (*_AT, "idempotency", "key")
+    return conditions.compile_key(options.get("idempotency", {}).get("key"), at, found)
 
 
 def _auth(auth: JSONValue, found: Findings) -> Iterator[Auth]:

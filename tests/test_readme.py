@@ -267,7 +267,7 @@ def test_the_readme_names_every_setting_that_is_not_in_the_table() -> None:
     in_file = {path for path, _ in options.leaves(schema.load("settings"))}
     only_file = in_file - {option.path for option in options.flags()}
     paragraphs = [" ".join(text.split()) for text in README.split("\n\n")]
-    (without_effect,) = (text for text in paragraphs if "checked and have no effect yet" in text)
+    (without_effect,) = (text for text in paragraphs if "checked and has no effect yet" in text)
 
     named = {path: rf"^{path.partition('.')[0]}:" for path in only_file}
     shown = {path for path, at in named.items() if re.search(at, README, re.MULTILINE)}

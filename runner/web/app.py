@@ -16,8 +16,9 @@ from runner.types import JSONObject
 from runner.web import answers, callers, delivery
 from runner.web.brake import Brake
 from runner.web.graphql import AT_ONCE, GRAPHQL
-from runner.web.keys import ENGINE, RECORDER, REGISTRY, SETTINGS, SOURCE, Handler, Source
+from runner.web.keys import ENGINE, RECORDER, REGISTRY, REPEATS, SETTINGS, SOURCE, Handler, Source
 from runner.web.listing import LISTING, Listing, NextFire
+from runner.web.repeats import Repeats
 from runner.web.routes import ROUTES
 from runner.web.specs import SPECS, Specs
 
@@ -42,6 +43,7 @@ def build(
     app[ENGINE] = engine
     app[SOURCE] = source_
     app[RECORDER] = recorder
+    app[REPEATS] = Repeats()
     app[BRAKE] = Brake()
     app[LISTING] = Listing(registry, source_, partial(_last_execution, engine), next_fire)
     app[SPECS] = Specs(ROUTES)

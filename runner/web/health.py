@@ -30,6 +30,9 @@ async def readyz(request: web.Request) -> web.Response:
         f"[{'+' if good else '-'}]{name} {'ok' if good else 'failed'}"
         for name, good in checks.items()
     ]
+    # What it cannot keep it refuses by itself; who waits for an answer can still be served.
+    trouble = request.app[ENGINE].store.trouble
+    lines.append("[+]store ok" if trouble is None else f"[-]store {trouble}")
     return web.Response(text="\n".join([*lines, ""]), status=status, content_type=_TEXT)
 
 

@@ -12,6 +12,7 @@ from runner.records import Recorder
 from runner.registry import Registry
 from runner.settings import Settings
 from runner.types import JSONObject
+from runner.web.repeats import Repeats
 
 
 class Source(Protocol):
@@ -31,6 +32,7 @@ class Source(Protocol):
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+REPEATS: web.AppKey[Repeats] = web.AppKey("repeats", Repeats)
 RECORDER: web.AppKey[Recorder] = web.AppKey("recorder", Recorder)
 SOURCE: web.AppKey[Source] = web.AppKey("source", Source)
 

@@ -59,9 +59,16 @@ _NOT_STARTED: Final = tuple(
 _NOT_ANSWERED: Final = (refusal(RunnerError), Refusal(504, "TIMED_OUT", "It took too long."))
 
 _REVISION: Final = {"X-Flow-Revision": "The commit, or what stands for it, of the flow that ran."}
+_RECEIPT: Final = members(
+    ["id", "durable"], id=TEXT, durable={"type": "boolean"}, duplicate={"const": True}
+)
 _ACCEPTED: Final = Answer(
     "It will run.",
-    {JSON: members(id=TEXT, durable={"type": "boolean"})},
+    {
+        JSON: members(
+            ["id", "durable"], id=TEXT, durable={"type": "boolean"}, duplicate={"const": True}
+        )
+    },
     {**_REVISION, "Location": "Where to ask how it does."},
 )
 _ANSWERED: Final = Answer("What the flow answers.", {JSON: {}}, _REVISION)

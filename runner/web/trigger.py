@@ -38,7 +38,8 @@ from runner.registry import first_error
 from runner.types import Chain, JSONObject, JSONValue
 from runner.web import admission, answers, callers, delivery, replies
 from runner.web.delivery import Delivery
-from runner.web.keys import ENGINE, REGISTRY
+from runner.web.keys import ENGINE, REGISTRY, REPEATS, SETTINGS
+from runner.web.repeats import execution_id
 from runner.webhooks import unanswerable
 
 
@@ -56,6 +57,8 @@ async def trigger(request: web.Request) -> web.StreamResponse:
         headers = {"X-Flow-Revision": generation.revision}
         if getattr(flow.trigger, "asynchronous", False):
             return _accepted(await engine.accept(start), headers)
+        if start.id is not None:
+            return await _once(request, start._replace(id=None), start.id, headers)
         execution = await engine.start(start)
     except Unwanted as error:
         _record_refusal(request, entry, error, severity="INFO")
@@ -64,6 +67,23 @@ async def trigger(request: web.Request) -> web.StreamResponse:
         _record_refusal(request, entry, error)
         raise
     return _respond(execution, await engine.result(execution), headers)
+
+
+async def _once(
+    request: web.Request, start: Start, name: str, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Run a delivery that has a *name*, unless it came before."""
+    engine, repeats = request.app[ENGINE], request.app[REPEATS]
+    known = repeats.find(name)
+    if known is not None:
+        return known
+    answer: web.Response | None = None
+    try:
+        execution = await engine.start(start)
+        answer = _respond(execution, await engine.result(execution), headers)
+    finally:
+        repeats.end(name, answer)
+    return answer
 
 
 def _running(entry: Entry | None) -> Flow:
@@ -95,6 +115,7 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
         accountability=who,
         credentials=brought.credentials,
         trace_id=brought.trace_id,
+        id=execution_id(request, flow, who, brought.data, request.app[SETTINGS].env),
     )
 
 

@@ -304,7 +304,7 @@ def test_unused_names_what_was_set_and_has_no_effect(load: Load) -> None:
     text = "retention: {age: 1d}\nlimits: {body: 1MiB}\n"
     loaded = load(text, environ={"RUNNER_CORS_ORIGINS": "*"})
 
-    assert loaded.unused() == ["cors", "retention"]
+    assert loaded.unused() == ["cors"]
 
 
 def test_options_without_effect_exist() -> None:
