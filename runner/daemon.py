@@ -12,6 +12,7 @@ from runner.datachain import Secrets
 from runner.engine import Engine
 from runner.errors import RunnerError, StoreError
 from runner.execution import Shared
+from runner.ids import NAMESPACE, derived_id
 from runner.lastgood import LastGood
 from runner.loader import Loader
 from runner.model import Generation
@@ -24,6 +25,7 @@ from runner.settings import Settings
 from runner.store.base import Retention, Store
 from runner.store.memory import MemoryStore
 from runner.store.sqlite import SQLiteStore
+from runner.stories import Stories
 from runner.triggers.event import OwnEvents
 from runner.triggers.schedule import Schedules
 from runner.triggers.ticks import FileTicks
@@ -51,6 +53,8 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
     reloader = _reloader(settings, registry, recorder)
     own_events = OwnEvents(registry, engine, recorder)
     schedules = Schedules(registry, engine, recorder, FileTicks(_kept(settings, "schedules.json")))
+    stories = Stories(store, lambda key: _flow_id(registry, key))
+    forget = recorder.attach(stories)
     app = build(settings, registry, engine, reloader, recorder, schedules.next_fire)
     stop = _on_signals(reloader)
     try:
@@ -73,6 +77,8 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
             watching.cancel()
             await own_events.settle()
             await engine.drain(settings.drain)
+            stories.flush()
+            forget()
             for task in (running, telling, flushing, forgetting):
                 task.cancel()
     except ExceptionGroup as group:
@@ -86,6 +92,11 @@ async def serve(settings: Settings, recorder: Recorder) -> None:
         )
         raise RunnerError(f"stopped, as a part of it failed: {name}") from None
     recorder.emit("daemon.stopped", message="stopped")
+
+
+def _flow_id(registry: Registry, key: str) -> str:
+    entry = registry.current.entries.get(key)
+    return derived_id(NAMESPACE, key) if entry is None else entry.id
 
 
 async def _flush(recorder: Recorder) -> None:

@@ -93,6 +93,32 @@ NOTIFICATIONS: Final = Collection(
 INBOXES: Final[Schema] = {each.name: each for each in (NOTIFICATIONS, USERS)}
 """What an inbox can be asked for: not by way of flows."""
 
+EXECUTIONS: Final = Collection(
+    "executions",
+    {
+        "id": Field(Type.UUID, required=True),
+        "flow": Field(Type.STRING, required=True),
+        "flow_id": Field(Type.UUID, required=True),
+        "digest": Field(Type.STRING, required=True),
+        "revision": Field(Type.STRING, required=True),
+        "generation": Field(Type.INTEGER, required=True),
+        "trigger": Field(Type.STRING, required=True),
+        "parent_id": Field(Type.UUID),
+        "durable": Field(Type.BOOLEAN, required=True),
+        "status": Field(Type.STRING, required=True),
+        "accepted": Field(Type.TIMESTAMP, required=True),
+        "started": Field(Type.TIMESTAMP),
+        "finished": Field(Type.TIMESTAMP),
+        "duration_ms": Field(Type.FLOAT),
+        "error": Field(Type.JSON),
+        "steps": Field(Type.INTEGER, required=True),
+    },
+)
+"""What is told of executions."""
+
+HISTORY: Final[Schema] = {EXECUTIONS.name: EXECUTIONS}
+"""What can be asked for: not flows by way of them."""
+
 LastExecution = Callable[[str], JSONObject | None]
 """What is known of the last execution of the flow with this id."""
 

@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Final
 
 from runner.errors import (
+    Conflict,
     FlowNotFound,
     Forbidden,
     InvalidQuery,
     MethodNotAllowed,
+    RequestsExceeded,
     RouteNotFound,
     RunnerError,
 )
@@ -28,7 +30,7 @@ from runner.web import (
 )
 from runner.web.contract import TOKEN, Answer, Content, Parameter, Promise, Refusal, Route, refusal
 from runner.web.keys import Handler
-from runner.web.listing import FLOWS, NOTIFICATIONS, OPERATIONS
+from runner.web.listing import EXECUTIONS, FLOWS, NOTIFICATIONS, OPERATIONS
 from runner.web.shapes import JSON, OBJECT, TEXT, members, or_null
 
 # --- listings -----------------------------------------------------------------------------------
@@ -139,14 +141,69 @@ def _data(description: str, schema: JSONObject) -> dict[str, Answer]:
     return {"200": Answer(description, {JSON: members(data=schema)})}
 
 
-_EXECUTION: Final = Promise(
-    summary="Say how an asynchronous execution does",
-    needs=("executions", "read"),
-    security=TOKEN,
-    parameters=(Parameter("id", "The id that its start was answered with.", TEXT, in_path=True),),
-    answers=_data("How it does, or how it ended.", shapes.EXECUTION),
-    refusals=(refusal(RouteNotFound),),
-)
+_ID: Final = (Parameter("id", "The id of an execution.", TEXT, in_path=True),)
+
+
+def _executions(path: str) -> tuple[Route, ...]:
+    read, unknown = ("executions", "read"), refusal(RouteNotFound)
+    asked: Content = {JSON: shapes.rows(EXECUTIONS), **_FILES}
+    listing = Promise(
+        summary="List the newest executions",
+        description="The newest 10,000 that are under way or remembered.",
+        needs=read,
+        security=TOKEN,
+        parameters=shapes.question(EXECUTIONS),
+        answers={"200": Answer("The records.", asked)},
+        refusals=(refusal(InvalidQuery),),
+    )
+    one = Promise(
+        summary="Say how an execution does, or how it ended",
+        needs=read,
+        security=TOKEN,
+        parameters=_ID,
+        answers=_data("It, and its records.", shapes.EXECUTION),
+        refusals=(unknown,),
+    )
+    stream = Promise(
+        summary="Tell the records of executions as they come",
+        description="Server-sent events, each a record.",
+        needs=read,
+        security=TOKEN,
+        answers={"200": Answer("Events.", {"text/event-stream": TEXT})},
+    )
+    cancel = Promise(
+        summary="End an accepted execution",
+        needs=("executions", "cancel"),
+        security=TOKEN,
+        parameters=_ID,
+        answers=_data("Whether it was under way.", members(id=TEXT, cancelled=shapes.BOOLEAN)),
+        refusals=(unknown,),
+    )
+    replay = Promise(
+        summary="Run an execution again",
+        description="With what started it, and the flow as it is now.",
+        needs=("executions", "replay"),
+        security=TOKEN,
+        parameters=_ID,
+        answers={"202": starting.ACCEPTED},
+        refusals=(
+            unknown,
+            refusal(Conflict),
+            refusal(RequestsExceeded),
+            refusal(executions.NotReplayable),
+        ),
+    )
+    search = replace(listing, parameters=(), body={JSON: shapes.as_body(listing.parameters)})
+    return (
+        Route("GET", path, executions.listing, listing),
+        Route("SEARCH", path, executions.listing, search),
+        Route("GET", f"{path}/stream", executions.stream, stream),
+        Route("GET", f"{path}/{{id}}", executions.one, one),
+        Route("POST", f"{path}/{{id}}/cancel", executions.cancel, cancel),
+        Route("POST", f"{path}/{{id}}/replay", executions.replay, replay),
+    )
+
+
 _SOURCE: Final = Promise(
     summary="Say what is loaded, from where, since when, and what is wrong with it",
     needs=("source", "read"),
@@ -202,7 +259,7 @@ ROUTES: Final = (
     *_listing("operations", OPERATIONS, "The UUID of an operation."),
     *_graphql("/graphql/system", graphql.system, "Ask for flows and operations"),
     *_graphql("/graphql", graphql.items, "Ask for items: there are none"),
-    Route("GET", "/executions/{id}", executions.one, _EXECUTION),
+    *_executions("/executions"),
     *_notifications("/notifications"),
     Route("GET", "/source", source.show, _SOURCE),
     Route("POST", "/reload", source.reload, _RELOAD),

@@ -192,8 +192,27 @@ SOURCE: Final = members(
     issues=items(ref("Issue")),
 )
 
+BOOLEAN: Final = {"type": "boolean"}
+_STATES: Final = ("queued", "running", "waiting", *(each.value for each in Status))
 EXECUTION: Final = members(
-    id=TEXT, flow=TEXT, status={"enum": ["queued", "running", *(each.value for each in Status)]}
+    ["id", "flow", "status", "records"],
+    id=TEXT,
+    flow=TEXT,
+    flow_id=TEXT,
+    digest=TEXT,
+    revision=TEXT,
+    generation=INTEGER,
+    trigger=TEXT,
+    parent_id=or_null(TEXT),
+    durable=BOOLEAN,
+    status={"enum": list(_STATES)},
+    accepted=TEXT,
+    started=or_null(TEXT),
+    finished=or_null(TEXT),
+    duration_ms=or_null({"type": "number"}),
+    error=or_null(OBJECT),
+    steps=INTEGER,
+    records=items(OBJECT),
 )
 
 INFO: Final = members(

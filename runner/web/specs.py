@@ -24,7 +24,7 @@ from runner.web import answers, shapes, starting
 from runner.web.callers import identify
 from runner.web.contract import Answer, Content, Parameter, Promise, Refusal, Route, refusal
 from runner.web.keys import REGISTRY
-from runner.web.listing import INBOXES, SCHEMA
+from runner.web.listing import HISTORY, INBOXES, SCHEMA
 
 # --- handlers -----------------------------------------------------------------------------------
 
@@ -112,7 +112,10 @@ def describe(routes: Iterable[Route], generation: Generation | None = None) -> J
         "servers": [{"url": "/"}],
         "paths": paths.items,
         "components": {
-            "schemas": {**shapes.collections({**SCHEMA, **INBOXES}), "Issue": shapes.ISSUE},
+            "schemas": {
+                **shapes.collections({**SCHEMA, **INBOXES, **HISTORY}),
+                "Issue": shapes.ISSUE,
+            },
             "responses": paths.responses,
             "securitySchemes": schemes,
         },

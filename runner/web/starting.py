@@ -62,7 +62,7 @@ _REVISION: Final = {"X-Flow-Revision": "The commit, or what stands for it, of th
 _RECEIPT: Final = members(
     ["id", "durable"], id=TEXT, durable={"type": "boolean"}, duplicate={"const": True}
 )
-_ACCEPTED: Final = Answer(
+ACCEPTED: Final = Answer(
     "It will run.",
     {
         JSON: members(
@@ -98,7 +98,7 @@ def any_flow(method: str) -> Promise:
         summary="Start a webhook or, with POST, a manual flow",
         parameters=(_NAME,),
         body=_BODY if method in _WITH_BODY else {},
-        answers={"202": _ACCEPTED, "204": _UNWANTED, **_ANY_STATUS},
+        answers={"202": ACCEPTED, "204": _UNWANTED, **_ANY_STATUS},
     )
 
 
@@ -198,7 +198,7 @@ def _answers_of(flow: Flow, webhook: Webhook) -> dict[str, Answer]:
 
 def _answers(trigger: Webhook | Manual) -> dict[str, Answer]:
     if trigger.asynchronous:
-        return {"202": _ACCEPTED}
+        return {"202": ACCEPTED}
     return {"200": _ANSWERED, "204": _NOTHING, **(_REJECTED if trigger.error_on_reject else {})}
 
 

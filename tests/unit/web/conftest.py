@@ -26,6 +26,7 @@ from runner.registry import Registry
 from runner.resources import Resources
 from runner.source import Snapshot
 from runner.store.memory import MemoryStore
+from runner.stories import Stories
 from runner.types import JSONObject
 from runner.web import server
 from runner.web.app import build
@@ -143,6 +144,8 @@ class Service:
             max_running=limits.executions,
             max_queued=limits.queue,
         )
+        self.stories = Stories(self.engine.store, lambda key: self.registry.current.entries[key].id)
+        self.recorder.attach(self.stories)
         self.loader = Loader(BUILTIN, made)
         self.app = build(made, self.registry, self.engine, self.folder, self.recorder)
         self.url = ""
