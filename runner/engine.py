@@ -12,7 +12,7 @@ from typing import NamedTuple
 from runner.errors import Conflict, Draining, Suspended, Unavailable
 from runner.execution import CANCELLED, Execution, Shared, brief, count, line, patient
 from runner.ids import random_id
-from runner.model import Accountability, Concurrency, Flow, Generation, Result, Start, Status
+from runner.model import Accountability, Concurrency, Generation, Result, Start, Status
 from runner.operations import BUILTIN, OperationSet
 from runner.pins import Pins
 from runner.resources import Resources
@@ -206,14 +206,15 @@ class Engine:
         if start.id is not None and await self._is_known(start):
             return Receipt(id_, new=False, durable=self._store.durable)
         count(start, self._shared)
-        ticket = self._ticket(id_, start)
         pinned = self._pins.of(start)
+        ticket = self._ticket(id_, start)
         new = False
         try:
             new = await self._store.accept(_accepted(id_, start, pinned.pins), pinned.texts)
         finally:
             if not new and ticket.execution is None:
                 self._forget(ticket)
+            ticket.settle(new or ticket.execution is not None)
         if new and ticket.concurrency is not None and ticket.concurrency.mode == "restart":
             for each in tuple(self._others(ticket)):  # only the newest one matters
                 each.cancel()
@@ -222,8 +223,9 @@ class Engine:
     async def _is_known(self, start: Start) -> bool:
         """Whether it is, where a duplicate could otherwise be refused."""
         assert start.id is not None  # noqa: S101 - the caller has looked
-        if start.id in self._tickets:
-            return True
+        while (ticket := self._tickets.get(start.id)) is not None:
+            if await ticket.kept():
+                return True
         limited = start.flow.concurrency is not None or start.flow.rate_limit is not None
         return limited and await self._store.find(start.id) is not None
 
@@ -235,6 +237,7 @@ class Engine:
             under_way = sum(1 for _ in self._others(ticket))
             if under_way >= concurrency.width:
                 self._forget(ticket)
+                ticket.settle(False)
                 if concurrency.mode == "single":
                     raise Conflict
                 raise Unavailable("This flow runs as often as it may; try again later.")
@@ -299,11 +302,17 @@ class Engine:
 
     async def _walk(self, accepted: Accepted, journal: Journal) -> Result | WakeAt:
         """Run an execution from where the last walk has left it."""
-        generation = await self._pins.generation(accepted, self._current(), self._store)
-        entry = generation.entries[accepted.flow]
-        assert entry.flow is not None  # noqa: S101 - it is pinned
-        start = _start(accepted, entry.flow, generation)
-        ticket = self._tickets.get(accepted.id) or self._found(accepted.id, start)
+        ticket = self._tickets.get(accepted.id)
+        try:
+            current = self._current()
+            start = _start(accepted, await self._pins.generation(accepted, current, self._store))
+        except BaseException:
+            if ticket is not None:
+                self._forget(ticket)
+            raise
+        if ticket is None:
+            ticket = self._found(accepted.id, start)
+            ticket.settle(True)
         start = start._replace(credentials=ticket.credentials, nominal=ticket.nominal)
         trail = Trail(journal, self._goes_on, self._now)
         execution = Execution(start, self._shared, trail=trail, holder=ticket)
@@ -432,17 +441,16 @@ class Engine:
 
     async def _end_all(self) -> None:
         """What this process has accepted ends with it: say so."""
-        for seen in await self._store.executions(self._max_queued + self._max_running):
-            if seen.status in ("queued", "waiting"):
-                await self.cancel(seen.id)
+        for id_ in tuple(self._tickets):
+            await self.cancel(id_)
 
 
 class _Ticket:
     """An accepted execution while it is under way in this process: walked, waiting or asleep."""
 
     __slots__ = (
-        "_cancel", "begun", "concurrency", "credentials", "execution", "has_turn", "id", "name",
-        "nominal", "waits",
+        "_cancel", "_kept", "begun", "concurrency", "credentials", "execution", "has_turn", "id",
+        "name", "nominal", "waits",
     )  # fmt: skip
 
     #: Nobody waits for it.
@@ -468,6 +476,17 @@ class _Ticket:
         #: It waits for its turn, it has it, it had a place.
         self.waits = self.has_turn = self.begun = False
         self._cancel = cancel
+        self._kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def kept(self) -> bool:
+        """Whether it is committed, when that is known."""
+        await asyncio.wait({self._kept})
+        return self._kept.result()
+
+    def settle(self, kept: bool) -> None:
+        """Say whether it is committed."""
+        if not self._kept.done():
+            self._kept.set_result(kept)
 
     @property
     def is_near(self) -> bool:
@@ -499,9 +518,10 @@ def _accepted(id_: str, start: Start, pins: Mapping[str, str]) -> Accepted:
     )
 
 
-def _start(accepted: Accepted, flow: Flow, generation: Generation) -> Start:
+def _start(accepted: Accepted, generation: Generation) -> Start:
     """What was kept of a start, with its flows."""
-    who = accepted.accountability
+    who, flow = accepted.accountability, generation.entries[accepted.flow].flow
+    assert flow is not None  # noqa: S101 - it is pinned
     return Start(
         flow=flow,
         generation=generation,

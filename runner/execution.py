@@ -237,9 +237,11 @@ class Execution:
         self._replaying = trail.begun(tuple(self.flow.operations))
         if self._tracked and not self._replaying:
             self._record.emit("execution.started", data=self._begun())
-        deadline = None if seconds is None else await trail.begin() + seconds
-        rest = None if deadline is None else max(deadline - trail.now(), 0.0)
+        deadline = rest = None
         try:
+            if seconds is not None:
+                deadline = await trail.begin() + seconds
+                rest = max(deadline - trail.now(), 0.0)
             result = await self._end(rest, seconds)
         except Suspended as suspended:
             await trail.begin()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import Conflict, OperationError, RequestsExceeded, Unavailable
-from runner.ids import derived_id
+from runner.ids import NAMESPACE, derived_id
 from runner.model import Event, Status
 from runner.operations import BUILTIN, OperationContext, OperationSpec
 from runner.store.sqlite import SQLiteStore
@@ -182,10 +182,21 @@ async def test_a_text_that_does_not_compile_any_more_ends_it_with_the_reason(hom
     assert "request are switched off" in end["error"]["message"]
 
 
+async def test_of_two_at_the_same_time_one_is_accepted(home: Home) -> None:
+    """The other one is told so when that is certain."""
+    id_ = derived_id(NAMESPACE, "delivery")
+    async with home.process(flow=FLOW) as world:
+        receipts = await asyncio.gather(*(world.accept("flow", id=id_) for _ in range(5)))
+        await home.ended(world, id_)
+
+    assert sorted(each.new for each in receipts) == [False] * 4 + [True]
+    assert home.server.asked == ["first", "second", "third"]
+
+
 async def test_what_was_accepted_once_is_not_accepted_again(home: Home) -> None:
     """Not while it runs, not afterwards, not after a restart."""
     async with home.process(flow=FLOW) as world:
-        id_ = derived_id("6f3c1f0e-54f1-4d5e-9c3b-3a5a4d2f9b11", "delivery")
+        id_ = derived_id(NAMESPACE, "delivery")
         first = await world.accept("flow", id=id_)
         second = await world.accept("flow", id=id_)
         await home.ended(world, id_)
@@ -332,7 +343,7 @@ async def test_a_restarted_one_takes_the_place_of_what_runs(home: Home) -> None:
 async def test_a_flow_starts_as_often_as_its_rate_says(home: Home) -> None:
     """One more is told when to come again; a duplicate is no start."""
     async with home.process(flow=FLOW + "rate_limit: {starts: 2, per: 1h}\n") as world:
-        first = await world.accept("flow", id=derived_id(home_id, "1"))
+        first = await world.accept("flow", id=derived_id(NAMESPACE, "1"))
         await world.accept("flow")
         with pytest.raises(RequestsExceeded) as refusal:
             await world.accept("flow")
@@ -340,9 +351,6 @@ async def test_a_flow_starts_as_often_as_its_rate_says(home: Home) -> None:
 
     assert refusal.value.retry_after > 60
     assert not again.new
-
-
-home_id = "6f3c1f0e-54f1-4d5e-9c3b-3a5a4d2f9b11"
 
 
 # --- cancelling ---------------------------------------------------------------------------------
