@@ -3,22 +3,22 @@
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from runner.errors import Conflict, Draining, Suspended, Unavailable
-from runner.execution import CANCELLED, Execution, Shared, brief, count, line, patient
+from runner.execution import CANCELLED, Execution, Shared, count, line, patient
+from runner.failures import brief
 from runner.ids import random_id
-from runner.model import Accountability, Concurrency, Generation, Result, Start, Status
+from runner.model import Accountability, Generation, Result, Start, Status
 from runner.operations import BUILTIN, OperationSet
 from runner.pins import Pins
 from runner.resources import Resources
 from runner.store.base import Accepted, Journal, Seen, Store, WakeAt
+from runner.tickets import Places, Ticket
 from runner.trail import Trail
-from runner.turns import Holder
 
 
 class Ended(NamedTuple):
@@ -65,14 +65,14 @@ class Engine:
         self._current = current
         self._now = now
         self._pins = Pins(operations)
-        self._places = _Places(max_running)
+        self._places = Places(max_running)
         self._max_running = max_running
         self._max_queued = max_queued
         #: Those that run, and where each has its turn.
         self._running: dict[Execution, tuple[str, str] | None] = {}
         #: Those that were accepted here or that an earlier process left, until they end.
-        self._tickets: dict[str, _Ticket] = {}
-        self._lines: dict[tuple[str, str], dict[_Ticket, None]] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._lines: dict[tuple[str, str], dict[Ticket, None]] = {}
         #: How many of them have not begun.
         self._queued = 0
         #: Cancellations that nobody waits for.
@@ -229,7 +229,7 @@ class Engine:
         limited = start.flow.concurrency is not None or start.flow.rate_limit is not None
         return limited and await self._store.find(start.id) is not None
 
-    def _ticket(self, id_: str, start: Start) -> "_Ticket":
+    def _ticket(self, id_: str, start: Start) -> Ticket:
         """What is accepted has its place in the line. Raises Conflict and Unavailable."""
         ticket = self._found(id_, start)
         concurrency = ticket.concurrency
@@ -243,24 +243,24 @@ class Engine:
                 raise Unavailable("This flow runs as often as it may; try again later.")
         return ticket
 
-    def _found(self, id_: str, start: Start) -> "_Ticket":
+    def _found(self, id_: str, start: Start) -> Ticket:
         """The ticket of what is accepted, or was by an earlier process."""
         concurrency = start.flow.concurrency
         name = None if concurrency is None else line(start, concurrency.key, self._shared)
-        ticket = _Ticket(id_, start, name, concurrency, self._cancel_soon)
+        ticket = Ticket(id_, start, name, concurrency, self._cancel_soon)
         self._tickets[id_] = ticket
         if name is not None:
             self._lines.setdefault(name, {})[ticket] = None
         self._queued += 1
         return ticket
 
-    def _others(self, ticket: "_Ticket") -> Iterator["_Ticket | Execution"]:
+    def _others(self, ticket: Ticket) -> Iterator[Ticket | Execution]:
         """What else is under way in the line of *ticket*."""
         if ticket.name is not None:
             yield from (each for each in self._lines[ticket.name] if each is not ticket)
             yield from (each for each, turn in self._running.items() if turn == ticket.name)
 
-    def _forget(self, ticket: "_Ticket") -> None:
+    def _forget(self, ticket: Ticket) -> None:
         """It is not under way any more."""
         if self._tickets.get(ticket.id) is ticket:
             del self._tickets[ticket.id]
@@ -274,7 +274,7 @@ class Engine:
                     self._shared.turns.give_back(ticket.name, ticket)
             self._look()
 
-    def _begin(self, ticket: "_Ticket") -> None:
+    def _begin(self, ticket: Ticket) -> None:
         if not ticket.begun:
             ticket.begun = True
             self._queued -= 1
@@ -330,7 +330,7 @@ class Engine:
                 self._forget(ticket)
         return outcome
 
-    async def _run(self, ticket: "_Ticket", execution: Execution) -> Result | WakeAt:
+    async def _run(self, ticket: Ticket, execution: Execution) -> Result | WakeAt:
         """Run when it has its turn, and then a place."""
         try:
             await self._turn(ticket)
@@ -352,7 +352,7 @@ class Engine:
         self._end(execution, result.status)
         return result
 
-    async def _turn(self, ticket: "_Ticket") -> None:
+    async def _turn(self, ticket: Ticket) -> None:
         """What was accepted is never refused, and keeps its turn while it sleeps."""
         if ticket.name is None or ticket.concurrency is None or ticket.has_turn:
             return
@@ -445,59 +445,6 @@ class Engine:
             await self.cancel(id_)
 
 
-class _Ticket:
-    """An accepted execution while it is under way in this process: walked, waiting or asleep."""
-
-    __slots__ = (
-        "_cancel", "_kept", "begun", "concurrency", "credentials", "execution", "has_turn", "id",
-        "name", "nominal", "waits",
-    )  # fmt: skip
-
-    #: Nobody waits for it.
-    parent: Holder | None = None
-
-    def __init__(
-        self,
-        id_: str,
-        start: Start,
-        name: tuple[str, str] | None,
-        concurrency: Concurrency | None,
-        cancel: Callable[[str], None],
-    ) -> None:
-        self.id = id_
-        #: Of its line.
-        self.name = name
-        self.concurrency = concurrency
-        #: Kept here and nowhere else: no record ever shows them.
-        self.credentials = start.credentials
-        self.nominal = start.nominal
-        #: While it is walked.
-        self.execution: Execution | None = None
-        #: It waits for its turn, it has it, it had a place.
-        self.waits = self.has_turn = self.begun = False
-        self._cancel = cancel
-        self._kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-    async def kept(self) -> bool:
-        """Whether it is committed, when that is known."""
-        await asyncio.wait({self._kept})
-        return self._kept.result()
-
-    def settle(self, kept: bool) -> None:
-        """Say whether it is committed."""
-        if not self._kept.done():
-            self._kept.set_result(kept)
-
-    @property
-    def is_near(self) -> bool:
-        """Whether it is about to begin."""
-        return not self.begun and not self.waits
-
-    def cancel(self) -> None:
-        """End it where it is."""
-        self._cancel(self.id)
-
-
 def _accepted(id_: str, start: Start, pins: Mapping[str, str]) -> Accepted:
     """What is kept of *start*."""
     flow, who = start.flow, start.accountability
@@ -532,40 +479,3 @@ def _start(accepted: Accepted, generation: Generation) -> Start:
         parent_id=accepted.parent_id,
         depth=accepted.depth,
     )
-
-
-class _Places:
-    """So many run at once; those who wait get the places that become free, in order."""
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def take(self) -> None:
-        """Have a place now. Raises Unavailable."""
-        if self._free <= 0:
-            raise Unavailable("Too many executions are under way; try again later.")
-        self._free -= 1
-
-    async def wait(self) -> None:
-        """Have a place as soon as one is free."""
-        if self._free > 0:
-            self._free -= 1
-            return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        """Give a place to who has waited longest."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1

@@ -5,7 +5,7 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -18,13 +18,14 @@ from runner.errors import (
     Suspended,
     Unavailable,
 )
+from runner.failures import brief, describe, summary
 from runner.ids import derived_id, random_id
+from runner.listeners import filtered, refused, told
 from runner.model import (
     Accountability,
     Concurrency,
     Event,
     Flow,
-    Generation,
     Operation,
     OperationTrigger,
     Outcome,
@@ -632,81 +633,6 @@ class Execution:
 def patient(concurrency: Concurrency) -> Concurrency:
     """For what was accepted: it waits, whatever becomes of others."""
     return replace(concurrency, mode="queued")
-
-
-# --- events -------------------------------------------------------------------------------------
-
-
-async def filtered(
-    event: Event,
-    generation: Generation,
-    who: Accountability | None,
-    ask: Callable[[Flow, JSONObject], Awaitable[JSONValue]],
-) -> Event:
-    """
-    *event*, as the filter flows of *generation* leave it that want it, one after another.
-
-    *ask* runs a flow with its `$trigger` and gives what it returns; what it raises ends it all.
-    """
-    for listener in generation.listeners.of(event.name, ahead=True):
-        data = event.as_data()
-        if listener.wants(data, who):
-            value = await ask(listener.flow, data)
-            if listener.trigger.answer is not None:
-                event = event._replace(payload=value)
-    return event
-
-
-def told(
-    event: Event, generation: Generation, who: Accountability | None
-) -> Iterator[tuple[Flow, JSONObject]]:
-    """The flows of *generation* that want to know that *event* happened, each with `$trigger`."""
-    for listener in generation.listeners.of(event.name, ahead=False):
-        data = event.as_data()
-        if listener.wants(data, who):
-            yield listener.flow, data
-
-
-def refused(recorder: Recorder, flow: Flow, event: Event, error: RunnerError) -> None:
-    """Record that *event* did not start *flow*: nothing that its cause could do about."""
-    code = error.own_code if isinstance(error, OperationError) else error.code
-    recorder.emit(
-        "trigger.refused",
-        flow=flow.key,
-        flow_digest=flow.digest,
-        trigger=flow.trigger.kind,
-        error={"name": type(error).__name__, "message": error.message, "code": code},
-        data={"event": event.name},
-    )
-
-
-# --- errors as data -----------------------------------------------------------------------------
-
-
-def describe(error: Exception) -> JSONObject:
-    """An unexpected *error* as the data chain holds it: name, message, code; never a stack."""
-    data: JSONObject = {"name": type(error).__name__, "message": str(error)}
-    if isinstance(error, RunnerError):
-        data["code"] = error.code
-    return data
-
-
-def summary(value: JSONValue) -> JSONObject:
-    """A rejection of any shape as an object with at least `name` and `message`."""
-    if isinstance(value, list) and value:
-        first = summary(value[0])
-        messages = "; ".join(str(summary(each)["message"]) for each in value[:10])
-        return {**first, "message": messages, "errors": value}
-    if isinstance(value, dict):
-        return {"name": "Error", "message": "the operation failed", **value}
-    return {"name": "Error", "message": "the operation failed" if value is None else str(value)}
-
-
-def brief(value: JSONValue) -> JSONObject:
-    """`error` of a record: name, message and, where known, code."""
-    known = summary(value)
-    code = {"code": str(known["code"])} if known.get("code") else {}
-    return {"name": str(known["name"]), "message": str(known["message"]), **code}
 
 
 # --- small things -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner import daemon, jsontext, logs, source
 from runner.cli import settings_flags
 from runner.errors import FlowNotFound, InvalidPayload, RunnerError
-from runner.execution import brief
+from runner.failures import brief
 from runner.inputs import check_inputs
 from runner.loader import Loader
 from runner.model import Entry, Generation, Manual, Result, Schedule, Start, Status, Webhook

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from runner import execution, jsontext
+from runner import jsontext, listeners
 from runner.engine import Engine, Receipt
 from runner.errors import RunnerError
 from runner.ids import random_id
@@ -83,7 +83,7 @@ async def ask(engine: Engine, event: Event, cause: Cause, seconds: float) -> Ask
             raise Refused(result)
         return result.value
 
-    left = await execution.filtered(event, cause.generation, cause.accountability, run)
+    left = await listeners.filtered(event, cause.generation, cause.accountability, run)
     return Asked(left, flows)
 
 
@@ -99,12 +99,12 @@ class Told(NamedTuple):
 async def tell(engine: Engine, event: Event, cause: Cause, recorder: Recorder) -> Told:
     """Start the action flows that want to know that *event* happened, and wait for none."""
     told = Told([], [])
-    for flow, data in execution.told(event, cause.generation, cause.accountability):
+    for flow, data in listeners.told(event, cause.generation, cause.accountability):
         try:
             told.started.append(await engine.accept(cause.start(flow, data)))
         except RunnerError as error:
             told.refused.append(error)
-            execution.refused(recorder, flow, event, error)
+            listeners.refused(recorder, flow, event, error)
     return told
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from runner import execution
 from runner.errors import InvalidPayload, OperationError
-from runner.execution import brief, describe, pause, summary
+from runner.execution import pause
+from runner.failures import brief, describe, summary
 from runner.model import Retry, Status
 from runner.types import JSONObject, JSONValue
 from tests.world import Gate, Script, World
