@@ -395,7 +395,7 @@ def attach(each: Compiled, settings: Settings) -> list[Issue]:
         issues.append(each.document.issue("unknown-role", message, at, hint=hint))
     if each.flow.durable and settings.state is None:
         message = "a durable flow needs a store, and the settings name none that keeps executions"
-        hint = "remove `durable`, or let `state` name a folder"
+        hint = "remove `durable`, or let `state` name a folder or a database"
         issues.append(each.document.issue("no-store", message, ("durable",), hint=hint))
     for need in each.needs:
         issues += _unmet(each.document, need, settings)

@@ -3,22 +3,27 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
-from runner.errors import Conflict, Draining, Suspended, Unavailable
-from runner.execution import CANCELLED, Execution, Shared, count, line, patient
+from runner import kept
+from runner.errors import Conflict, Draining, StoreError, Suspended, Unavailable
+from runner.execution import CANCELLED, STOPPED, Execution, Shared, count, line, patient
 from runner.failures import brief
 from runner.ids import random_id
-from runner.model import Accountability, Generation, Result, Start, Status
+from runner.model import Family, Generation, Result, Start, Status
 from runner.operations import BUILTIN, OperationSet
 from runner.pins import Pins
 from runner.resources import Resources
 from runner.store.base import Accepted, Journal, Seen, Store, WakeAt
 from runner.tickets import Places, Ticket
 from runner.trail import Trail
+
+_MAX_LAST: Final = 50_000
+"""Of so many flows it is known how they ended last."""
 
 
 class Ended(NamedTuple):
@@ -73,6 +78,8 @@ class Engine:
         #: Those that were accepted here or that an earlier process left, until they end.
         self._tickets: dict[str, Ticket] = {}
         self._lines: dict[tuple[str, str], dict[Ticket, None]] = {}
+        #: By root: those of which something is under way here.
+        self._families: WeakValueDictionary[str, Family] = WeakValueDictionary()
         #: How many of them have not begun.
         self._queued = 0
         #: Cancellations that nobody waits for.
@@ -122,9 +129,26 @@ class Engine:
         """An execution that is under way or remembered, and how it stands."""
         seen = await self._store.find(id_)
         ticket = self._tickets.get(id_)
+        if seen is None and (direct := self._direct(id_)) is not None:
+            return _running(direct, self._now())
         if seen is None or ticket is None or ticket.begun or seen.status != "running":
             return seen
         return seen._replace(status="queued")  # it waits here for its turn, or for a place
+
+    def is_accepted(self, id_: str) -> bool:
+        """Whether this is an accepted execution that has not ended, as far as we know."""
+        return id_ in self._tickets
+
+    def direct(self) -> list[Seen]:
+        """The direct executions that run here; no store knows them before they have ended."""
+        now = self._now()
+        return [_running(each, now) for each in self._running if each.id not in self._tickets]
+
+    def begun(self, id_: str) -> Start | None:
+        """What began the execution with this id, while it runs here."""
+        ticket = self._tickets.get(id_)
+        execution = self._direct(id_) if ticket is None else ticket.execution
+        return None if execution is None else execution.start_of
 
     def last(self, flow: str) -> Ended | None:
         """The execution of the flow with this id that ended last, while the process lives."""
@@ -139,7 +163,9 @@ class Engine:
         if self._draining:
             raise Draining(retry_after=5)
         free = self._max_running - len(self._running)
-        if free + (self._max_queued - self._queued if durable else 0) <= 0:
+        if durable:
+            free += self._max_queued - self._queued - self._store.backlog
+        if free <= 0:
             raise Unavailable("Too many executions are under way; try again later.")
 
     # --- direct
@@ -191,6 +217,8 @@ class Engine:
 
     def _end(self, execution: Execution, status: Status) -> None:
         self._last[execution.flow.id] = Ended(execution.id, status, time.time())
+        if len(self._last) > _MAX_LAST:  # flows come and go
+            del self._last[next(iter(self._last))]
 
     # --- accepted
 
@@ -201,6 +229,14 @@ class Engine:
         A start whose id is known changes nothing. Raises Draining, RequestsExceeded, Conflict,
         Unavailable and, of it, StoreError; and Unwritable for data that cannot be kept.
         """
+        seconds = self._shared.request_time
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._accept(start)
+        except TimeoutError:  # it may be kept yet, as if the answer had got lost
+            raise StoreError(f"the store has not answered within {seconds:g} s") from None
+
+    async def _accept(self, start: Start) -> Receipt:
         self.check(durable=True)
         id_ = start.id or random_id()
         if start.id is not None and await self._is_known(start):
@@ -208,16 +244,20 @@ class Engine:
         count(start, self._shared)
         pinned = self._pins.of(start)
         ticket = self._ticket(id_, start)
+        older = tuple(self._others(ticket))
         new = False
+        if start.family is not None:
+            self._families[start.family.root] = start.family
         try:
-            new = await self._store.accept(_accepted(id_, start, pinned.pins), pinned.texts)
+            accepted = kept.keep(start, ticket.id, ticket.line, pinned.pins)
+            new = await self._store.accept(accepted, pinned.texts)
         finally:
-            if not new and ticket.execution is None:
-                self._forget(ticket)
             ticket.settle(new or ticket.execution is not None)
+            # What is shared is run by whoever has a place, and comes back here only if we have.
+            if ticket.execution is None and (self._store.shared or not new):
+                self._forget(ticket)
         if new and ticket.concurrency is not None and ticket.concurrency.mode == "restart":
-            for each in tuple(self._others(ticket)):  # only the newest one matters
-                each.cancel()
+            self._replace(older)
         return Receipt(id_, new=new, durable=self._store.durable)
 
     async def _is_known(self, start: Start) -> bool:
@@ -260,6 +300,12 @@ class Engine:
             yield from (each for each in self._lines[ticket.name] if each is not ticket)
             yield from (each for each, turn in self._running.items() if turn == ticket.name)
 
+    def _replace(self, older: Iterable[Ticket | Execution]) -> None:
+        """Cancel what is still under way of *older*: only the newest one matters."""
+        for each in older:
+            if each.id in self._tickets or each in self._running:
+                each.cancel()
+
     def _forget(self, ticket: Ticket) -> None:
         """It is not under way any more."""
         if self._tickets.get(ticket.id) is ticket:
@@ -283,7 +329,9 @@ class Engine:
 
     async def serve(self) -> None:
         """Run what is accepted, until it is cancelled or everything is drained."""
-        at_once = self._max_running + self._max_queued
+        at_once = self._max_running
+        if not self._store.shared:  # what waits for a place here, nobody else could run
+            at_once += self._max_queued
         self._serving = asyncio.create_task(
             self._store.serve(self._walk, at_once, self._ended), name="store"
         )
@@ -305,7 +353,8 @@ class Engine:
         ticket = self._tickets.get(accepted.id)
         try:
             current = self._current()
-            start = _start(accepted, await self._pins.generation(accepted, current, self._store))
+            generation = await self._pins.generation(accepted, current, self._store)
+            start = kept.recall(accepted, generation)._replace(family=self._family(accepted))
         except BaseException:
             if ticket is not None:
                 self._forget(ticket)
@@ -313,24 +362,33 @@ class Engine:
         if ticket is None:
             ticket = self._found(accepted.id, start)
             ticket.settle(True)
-        start = start._replace(credentials=ticket.credentials, nominal=ticket.nominal)
-        trail = Trail(journal, self._goes_on, self._now)
+        start = start._replace(credentials=ticket.credentials)
+        trail = Trail(journal, lambda: journal.lost or self._goes_on(), self._now)
         execution = Execution(start, self._shared, trail=trail, holder=ticket)
         ticket.execution = execution
         outcome: Result | WakeAt | None = None
         try:
-            outcome = await self._run(ticket, execution)
+            outcome = await self._run(ticket, execution, trail)
         except asyncio.CancelledError:
             if not self._stopping or self._store.durable:
                 raise
             outcome = CANCELLED  # and recorded
         finally:
             ticket.execution = None
-            if not isinstance(outcome, WakeAt):
+            if not isinstance(outcome, WakeAt) or self._store.shared:
                 self._forget(ticket)
         return outcome
 
-    async def _run(self, ticket: Ticket, execution: Execution) -> Result | WakeAt:
+    def _family(self, accepted: Accepted) -> Family:
+        """What *accepted* belongs to, with all of it that is known here or was when it began."""
+        root = accepted.root or accepted.id
+        family = self._families.get(root)
+        if family is None:
+            family = self._families[root] = Family(root)
+        family.children = max(family.children, accepted.caused)
+        return family
+
+    async def _run(self, ticket: Ticket, execution: Execution, trail: Trail) -> Result | WakeAt:
         """Run when it has its turn, and then a place."""
         try:
             await self._turn(ticket)
@@ -338,7 +396,7 @@ class Engine:
         except Conflict:
             return execution.unbegun()
         except asyncio.CancelledError:
-            if not self._goes_on():
+            if not trail.goes_on():
                 execution.unbegun()
             raise
         self._begin(ticket)
@@ -387,22 +445,35 @@ class Engine:
     # --- ending
 
     async def cancel(self, id_: str) -> bool:
-        """End an accepted execution; False: it is not under way."""
-        before = await self._store.find(id_)
+        """
+        End an execution that is under way; False: it is not.
+
+        What waits has ended when this returns; what runs, here or elsewhere, ends soon. What runs
+        inside of another execution ends with that alone.
+        """
         ticket = self._tickets.get(id_)
-        walks = ticket is not None and ticket.execution is not None
+        if ticket is None and (direct := self._direct(id_)) is not None:
+            direct.cancel()
+            return True
+        walked = ticket is not None and ticket.execution is not None
         if ticket is not None and ticket.execution is not None:
             ticket.execution.cancel()
         ended = await self._store.cancel(id_)
-        if ticket is not None and ticket.execution is None:
+        if ticket is not None and not walked:
+            walked = self._tickets.get(id_) is not ticket or ticket.execution is not None
+        if ticket is not None and not walked:
             self._forget(ticket)
-        elif ticket is not None:
-            walks = True
-        if ended and not walks and before is not None:
-            here = ticket is not None or before.status in ("queued", "waiting")
-            if here:  # otherwise another process runs it, and says how it ends
-                self._ended(before, CANCELLED)
-        return ended
+        if ended and walked:  # whoever walks it records how it ends
+            return True
+        seen = await self._store.find(id_)
+        cancelled = seen is not None and seen.status == Status.CANCELLED
+        if ended and seen is not None and (cancelled or ticket is not None):
+            self._ended(seen, CANCELLED)
+        return ended or (walked and cancelled)  # it may have ended before the store was asked
+
+    def _direct(self, id_: str) -> Execution | None:
+        """The direct execution with this id, while it runs here."""
+        return next((each for each in self._running if each.id == id_), None)
 
     def _cancel_soon(self, id_: str) -> None:
         task = asyncio.create_task(self.cancel(id_), name=f"cancel {id_}")
@@ -413,16 +484,18 @@ class Engine:
         """
         Start nothing more, give what runs *timeout* seconds, and stop the rest.
 
-        What the store keeps goes on at the next start; all else ends `cancelled`.
+        What the store keeps goes on at the next start, or at once in another process that shares
+        it; all else ends `cancelled`.
         """
         self._draining = True
         self._left = asyncio.Event()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
+                await self._store.hand_over()
                 await self._emptied()
         self._stopping = True
         for execution in [each for each in self._running if each.id not in self._tickets]:
-            execution.cancel()
+            execution.cancel(STOPPED)
         await self._stop_serving()
         await self._emptied()
         if not self._store.durable:
@@ -445,37 +518,21 @@ class Engine:
             await self.cancel(id_)
 
 
-def _accepted(id_: str, start: Start, pins: Mapping[str, str]) -> Accepted:
-    """What is kept of *start*."""
-    flow, who = start.flow, start.accountability
-    return Accepted(
-        id=id_,
+def _running(execution: Execution, now: float) -> Seen:
+    """What can be said of an execution that runs here, at *now*."""
+    start, flow = execution.start_of, execution.flow
+    began = now - (time.perf_counter() - execution.began) if execution.began else now
+    return Seen(
+        id=execution.id,
         flow=flow.key,
         flow_id=flow.id,
         digest=flow.digest,
-        pins=pins,
         revision=start.generation.revision,
         generation=start.generation.number,
         trigger=flow.trigger.kind,
-        trigger_data=start.trigger_data,
-        accountability=None if who is None else who.as_data(),
-        trace_id=start.trace_id or id_.replace("-", ""),
         parent_id=start.parent_id,
-        depth=start.depth,
-    )
-
-
-def _start(accepted: Accepted, generation: Generation) -> Start:
-    """What was kept of a start, with its flows."""
-    who, flow = accepted.accountability, generation.entries[accepted.flow].flow
-    assert flow is not None  # noqa: S101 - it is pinned
-    return Start(
-        flow=flow,
-        generation=generation,
-        trigger_data=accepted.trigger_data,
-        accountability=None if who is None else Accountability.from_data(who),
-        trace_id=accepted.trace_id,
-        id=accepted.id,
-        parent_id=accepted.parent_id,
-        depth=accepted.depth,
+        durable=False,
+        status="running",
+        accepted=began,
+        started=began,
     )

@@ -259,7 +259,16 @@ class Unavailable(RunnerError):
 
 
 class StoreError(Unavailable):
-    """The store cannot be used."""
+    """
+    The store cannot be used.
+
+    What is wrong is for the records: it names folders and servers. A caller is told *told*.
+    """
+
+    told = "What is accepted cannot be kept, or looked up, at the moment; try again later."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, retry_after=5)
 
 
 class Draining(Unavailable):

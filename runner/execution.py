@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from runner import datachain, jsontext
 from runner.errors import (
+    Draining,
     FlowNotFound,
     Lost,
     OperationError,
@@ -25,6 +26,7 @@ from runner.model import (
     Accountability,
     Concurrency,
     Event,
+    Family,
     Flow,
     Operation,
     OperationTrigger,
@@ -108,15 +110,11 @@ CANCELLED: Final = Result(
 )
 """How an execution ends that somebody did not want any more."""
 
-
-class _Family:
-    """An execution and all that it causes."""
-
-    __slots__ = ("children", "steps")
-
-    def __init__(self) -> None:
-        self.children = 0
-        self.steps = 0
+STOPPED: Final = Result(
+    Status.CANCELLED,
+    {"name": "Draining", "message": "the runner stopped before it ended", "code": Draining.code},
+)
+"""How an execution ends that lives in a process which ends."""
 
 
 class Execution:
@@ -129,7 +127,7 @@ class Execution:
     __slots__ = (
         "_attempt", "_cancelled", "_chain", "_emitted", "_family", "_holder", "_missing",
         "_operation", "_options", "_record", "_replaying", "_shared", "_task", "_tracked", "_trail",
-        "_transaction", "flow", "id", "start_of", "trace_id",
+        "_transaction", "began", "flow", "id", "start_of", "trace_id",
     )  # fmt: skip
 
     def __init__(
@@ -152,7 +150,7 @@ class Execution:
         self._trail = trail
         #: What waits for it: its parent, or the one that has its turn.
         self._holder: Holder | None = holder if parent is None else parent
-        self._family: _Family = _Family() if parent is None else parent._family  # noqa: SLF001 - one of us
+        self._family = start.family or Family(self.id)
         # Of the operation that runs: its key, its try, its options, and paths that led nowhere.
         self._operation = ""
         self._attempt = 1
@@ -160,9 +158,12 @@ class Execution:
         self._missing: list[str] = []
         #: How many events it told so far.
         self._emitted = 0
+        #: Seconds on the clock of `time.perf_counter`.
+        self.began = 0.0
         #: What it does now, an earlier walk has done and recorded already.
         self._replaying = False
-        self._cancelled = False
+        #: How it ends, where somebody has ended it.
+        self._cancelled: Result | None = None
         self._task: asyncio.Task[object] | None = None
         self._tracked = start.flow.tracking == "all"
         accountability = start.accountability
@@ -196,7 +197,7 @@ class Execution:
         somebody else, that is recorded and the cancellation goes on: unless it is kept and goes
         on after a restart. One that is kept raises Suspended where it has to wait for long.
         """
-        started = time.perf_counter()
+        self.began = started = time.perf_counter()
         timeout = self.start_of.timeout if self.flow.timeout is None else self.flow.timeout
         self._task = asyncio.current_task()
         if self._trail is not None:
@@ -214,7 +215,7 @@ class Execution:
     async def _end(self, seconds: float | None, said: float | None) -> Result:
         """How it ends; *said* is the whole of the time of which *seconds* are the rest."""
         try:
-            if self._cancelled:
+            if self._cancelled is not None:
                 raise asyncio.CancelledError  # noqa: TRY301 - before it could begin
             if seconds is None:
                 return await self._walk()
@@ -227,17 +228,17 @@ class Execution:
             error = {"name": "Timeout", "message": message, "code": "TIMED_OUT", "status": 504}
             return Result(Status.TIMED_OUT, error)
         except asyncio.CancelledError:
-            if not self._cancelled or self._task is None:
+            if self._cancelled is None or self._task is None:
                 raise
             self._task.uncancel()
-            return CANCELLED
+            return self._cancelled
 
     async def _resume(self, trail: Trail, seconds: float | None) -> Result:
         """Run from where an earlier walk has left it."""
         started = time.perf_counter()
         self._replaying = trail.begun(tuple(self.flow.operations))
-        if self._tracked and not self._replaying:
-            self._record.emit("execution.started", data=self._begun())
+        if self.flow.tracking != "none" and not self._replaying:
+            self._record.emit("execution.started", data=self._begun() if self._tracked else None)
         deadline = rest = None
         try:
             if seconds is not None:
@@ -266,11 +267,11 @@ class Execution:
         """What waits for it."""
         return self._holder
 
-    def cancel(self) -> None:
-        """End it where it is; once is enough."""
-        if self._cancelled:
+    def cancel(self, end: Result = CANCELLED) -> None:
+        """End it where it is, with *end*; once is enough."""
+        if self._cancelled is not None:
             return
-        self._cancelled = True
+        self._cancelled = end
         if self._task is not None:
             self._task.cancel()
 
@@ -281,9 +282,15 @@ class Execution:
 
     def _begun(self) -> JSONObject:
         """What started it."""
-        data: JSONObject = {"trigger": self._chain["$trigger"]}
-        if self.start_of.nominal is not None:
-            data["nominal"] = self.start_of.nominal
+        chain, start = self._chain, self.start_of
+        data: JSONObject = {
+            "trigger": chain["$trigger"],
+            "accountability": chain["$accountability"],
+        }
+        if start.nominal is not None:
+            data["nominal"] = start.nominal
+        if start.replay is not None:
+            data["replay"] = start.replay
         return data
 
     def _finish(self, result: Result, started: float) -> None:
@@ -326,6 +333,8 @@ class Execution:
             if self._tracked and not self._replaying:
                 self._record_step(operation, outcome, started)
             self._missing.clear()
+            if self._attempt > 1:  # what follows is at its first try
+                chain["$execution"] = self._as_data(1)
             chain[operation.key] = chain["$last"] = outcome.value
             if type(outcome) is Rejected:
                 chain["$error"] = self._error(outcome)
@@ -400,7 +409,6 @@ class Execution:
                 await self._trail.wait(path, self._attempt + 1, delay)
             self._again(self._attempt + 1)
             outcome = await self._try(operation)
-        self._chain["$execution"] = self._as_data(1)
         return outcome
 
     def _again(self, attempt: int) -> None:
@@ -537,24 +545,29 @@ class Execution:
                 return await self._run_child(start, flow.key, transaction)
 
             return (await filtered(event, generation, who, ask)).payload
+        self._emitted += 1
+        number = self._emitted
         for flow, data in told(event, generation, who):
-            self._emitted += 1
             try:
-                await self._begin(flow, data)
+                await self._begin(flow, data, number)
             except RunnerError as error:
                 record = self._record.bind(execution_id=None, parent_id=self.id)
                 refused(record, flow, event, error)
         return event.payload
 
-    async def _begin(self, flow: Flow, data: JSONObject) -> None:
-        """Start *flow* and let it go: it happens outside of any transaction."""
+    async def _begin(self, flow: Flow, data: JSONObject, number: int) -> None:
+        """
+        Start *flow* and let it go: it happens outside of any transaction.
+
+        It hears of the event with this *number* of those that the operation tells.
+        """
         if self._shared.begin is None:
             raise Unavailable("Nothing starts here by itself.")
         start = self._next(flow, data)
         if self._trail is not None:
-            # Should the operation run again, it tells nobody twice.
+            # Should the operation run again, it tells nobody twice, whoever else hears it then.
             path = self._trail.path(self._operation, self._attempt)
-            start = start._replace(id=derived_id(flow.id, f"{self.id}/{path}/{self._emitted}"))
+            start = start._replace(id=derived_id(flow.id, f"{self.id}/{path}/{number}"))
         await self._shared.begin(start)
 
     async def _run_child(
@@ -627,6 +640,7 @@ class Execution:
             trace_id=self.trace_id,
             parent_id=self.id,
             depth=self.start_of.depth + 1,
+            family=self._family,
         )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import time
 
 #: Flows without an id of their own get one that follows from their key below this.
 NAMESPACE = "6f3c1f0e-54f1-4d5e-9c3b-3a5a4d2f9b11"
@@ -23,10 +24,14 @@ _random = random.Random()  # noqa: S311
 
 
 def random_id() -> str:
-    """Version 4, at a fifth of the price of `uuid.uuid4`: every execution has one."""
-    digits = f"{_random.getrandbits(128):032x}"
+    """
+    Version 7, at a fifth of the price of `uuid.uuid4`: every execution has one.
+
+    It begins with the time in milliseconds: indexes have the ids of one moment in one place.
+    """
+    digits = f"{int(time.time() * 1000):012x}{_random.getrandbits(80):020x}"
     return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
+        f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}"
         f"-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
     )
 

@@ -163,7 +163,7 @@ def _file(folder: Path) -> Path:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Inbox]:
-    inbox = Inbox(settings.state)
+    inbox = Inbox(settings.folder)
     try:
         yield inbox
     finally:

@@ -1,9 +1,9 @@
 """
-The last good text of every flow file, kept over restarts.
+The last good text of every flow file, kept over restarts: in a folder, or wherever else.
 
-A file each, named by the sha256 of the flow file's path. Its first line is the sha256 of all that
-follows, so that nothing damaged is ever parsed; the second says of which folder and which path
-the rest is the text.
+In a folder it is a file each, named by the sha256 of the flow file's path. Its first line is the
+sha256 of all that follows, so that nothing damaged is ever parsed; the second says of which folder
+and which path the rest is the text.
 
 Nothing waits for the disk itself to have it (a thousand files would take five seconds): that
 matters only when the power fails, and then git still has what was good, and the digest tells.
@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 #: No kept file is larger: a flow file has at most 1 MiB.
 _MAX_BYTES: Final = 2 << 20
@@ -32,13 +32,36 @@ class _Kept(NamedTuple):
     text: bytes
 
 
-class LastGood:
+class LastGood(Protocol):
+    """
+    Keeps texts by the paths of flow files.
+
+    No method raises, as flows must go on without them: what went wrong is in `complaints`. All
+    of them wait for a disk or a network. `remember` must not run twice at once.
+    """
+
+    def recall(self, paths: Collection[str], /) -> Mapping[str, bytes]:
+        """The texts of those of *paths* that are kept."""
+
+    def recall_all(self) -> Mapping[str, bytes]:
+        """All texts that are kept, by path, sorted."""
+
+    def remember(self, good: Mapping[str, bytes], tree: Collection[str], /) -> None:
+        """
+        Keep *good*, texts by path, and forget every path that is not in *tree*.
+
+        Only what changed is written.
+        """
+
+    def complaints(self) -> list[str]:
+        """What went wrong since this was last asked; a lasting trouble is said once."""
+
+
+class LastGoodFolder:
     """
     Keeps texts in *folder*; with None, keeps nothing.
 
-    *root* is the flows folder: what was good in another one is not recalled. No method raises,
-    as flows must go on without a disk: what went wrong is in `complaints`. All of them wait for
-    the disk. `remember` must not run twice at once.
+    *root* is the flows folder: what was good in another one is not recalled.
     """
 
     def __init__(self, folder: Path | None, root: Path) -> None:

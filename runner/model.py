@@ -541,6 +541,19 @@ class Accountability(NamedTuple):
         )
 
 
+class Family:
+    """The execution *root* and all that it causes, as far as this process knows."""
+
+    __slots__ = ("__weakref__", "children", "root", "steps")
+
+    def __init__(self, root: str, children: int = 0) -> None:
+        self.root = root
+        #: How many executions were caused.
+        self.children = children
+        #: How many operations ran.
+        self.steps = 0
+
+
 class Start(NamedTuple):
     """Everything that begins an execution of *flow*."""
 
@@ -564,3 +577,7 @@ class Start(NamedTuple):
     nominal: str | None = None
     #: Seconds it may take where the flow itself does not say.
     timeout: float | None = None
+    #: What it belongs to; None: it is the first of its own.
+    family: Family | None = None
+    #: Which execution it repeats (`of`), and who asked for it (`by`).
+    replay: JSONObject | None = None

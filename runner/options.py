@@ -80,6 +80,8 @@ def leaves(group: JSONObject, prefix: str = "") -> Iterator[tuple[str, JSONObjec
 def _kind(leaf: JSONObject) -> str | None:
     if leaf["type"] == "array":
         return "list" if leaf["items"].get("type") == "string" else None
+    if leaf["type"] == ["string", "object"]:  # of secrets only those that need not be one
+        return "text" if "default" in leaf else None
     kinds = {"boolean": "boolean", "integer": "integer", "string": "text"}
     # Sizes may be numbers in the file; as text they say the same.
     return "text" if leaf["type"] == ["integer", "string"] else kinds.get(str(leaf["type"]))

@@ -43,6 +43,9 @@ EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
     {
         "daemon.started": Event("INFO", "the runner has started"),
         "daemon.warning": Event("WARNING", "something about the runner deserves a look"),
+        "daemon.stalled": Event("WARNING", "the event loop stood still", ("data",)),
+        "store.failed": Event("ERROR", "what is accepted cannot be kept", ("error",)),
+        "store.recovered": Event("INFO", "what is accepted can be kept again"),
         "daemon.draining": Event("INFO", "the runner is stopping; what runs may finish"),
         "daemon.stopped": Event("INFO", "the runner has stopped"),
         "generation.swapped": Event(

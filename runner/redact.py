@@ -165,6 +165,13 @@ class Redactor:
         return hide
 
 
+def held(line: bytes, credentials: Collection[str]) -> tuple[str, ...]:
+    """Those of *credentials* that *line*, compact JSON as orjson writes it, may hold."""
+    return tuple(
+        each for each in credentials if any(needle in line for needle in _forms(each).needles)
+    )
+
+
 class _Known(NamedTuple):
     """The learned secrets, prepared for looking and for replacing."""
 

@@ -115,13 +115,21 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUrl:
+    """The PostgreSQL database in which several replicas keep what they accept."""
+
+    #: Reads its address, with the credentials that are in it; raises SecretMissing.
+    read: Callable[[], str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the daemon is told; the schema describes each option."""
 
     listen: Listen
     flows: Path
     #: None: nothing outlives the process.
-    state: Path | None
+    state: Path | StoreUrl | None
     #: `isolate` or `refuse`.
     on_invalid: str
     allow_empty: bool
@@ -149,6 +157,11 @@ class Settings:
     retention: RetentionSettings
     # As the schema has it, until something uses it.
     cors: JSONObject
+
+    @property
+    def folder(self) -> Path | None:
+        """The state folder, where there is one."""
+        return self.state if isinstance(self.state, Path) else None
 
     @property
     def loopback(self) -> bool:
@@ -348,9 +361,8 @@ def _findings(data: JSONObject) -> Iterator[_Finding]:
     listen, state = data.get("listen", ":0"), data.get("state", "")
     if _listen(listen).port > 65535:
         yield _Finding(("listen",), "bad-value", f"a port is at most 65535, unlike in {listen}")
-    if "://" in state:
-        message = "state must be a folder or none; a database is not available yet"
-        yield _Finding(("state",), "not-available", message, "name a folder")
+    if isinstance(state, str) and "://" in state and (wrong := _wrong_store(state)):
+        yield _Finding(("state",), "bad-value", wrong)
     for index, text in enumerate(data.get("trusted_proxies", ())):
         if _network(text) is None:
             message = f'"{text}" is neither an address nor a network such as 10.0.0.0/8'
@@ -440,7 +452,7 @@ def _build(
     return Settings(
         listen=_listen(data["listen"]),
         flows=Path(data["flows"]),
-        state=None if data["state"] == "none" else Path(data["state"]),
+        state=_state(data["state"], secrets),
         on_invalid=data["on_invalid"],
         allow_empty=data["allow_empty"],
         disable=frozenset(data["disable"]),
@@ -549,6 +561,36 @@ def _database(name: str, url: str | Mapping[str, str], secrets: Secrets) -> Data
     if wrong:
         raise SettingsError(f'the database "{name}" cannot be used: {wrong}')
     return DatabaseSettings(name=name, url=read)
+
+
+# What is special in user and password must be encoded: libpq would otherwise read a part of them
+# as the host, and say so.
+_STORE: Final = re.compile(
+    r"postgres(ql)?://([^@/?#%\s]|%(?!00)[0-9A-Fa-f]{2})*(@[^@/?#\s]+)?([/?][^@#\s]*)?"
+)
+
+
+def _wrong_store(url: str) -> str | None:
+    """What is wrong with the address of a store; it is not quoted, for it may hold a password."""
+    if _STORE.fullmatch(url):
+        return None
+    return (
+        "state must be a folder, none, or postgresql://user:password@host:port/name with what is"
+        " special in user and password percent-encoded"
+    )
+
+
+def _state(given: str | Mapping[str, str], secrets: Secrets) -> Path | StoreUrl | None:
+    if isinstance(given, str) and "://" not in given:
+        return None if given == "none" else Path(given)
+    read = secrets.address_reader(given)
+    try:
+        wrong = _wrong_store(read())
+    except SecretMissing as error:
+        wrong = str(error)
+    if wrong:
+        raise SettingsError(f"the store cannot be used: {wrong}")
+    return StoreUrl(read=read)
 
 
 def _lower(uuid: str | None) -> str | None:

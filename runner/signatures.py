@@ -121,9 +121,10 @@ def key(scheme: Scheme, secret: str) -> bytes:
 
 def verify(
     scheme: Scheme, keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: float
-) -> None:
+) -> bytes:
     """
-    Raise InvalidCredentials, with the cause, unless *body* is signed with one of *keys*.
+    What was signed: *body*, and what else the scheme has; raises InvalidCredentials, with the
+    cause, unless it is signed with one of *keys*.
 
     *headers* has those of `scheme.headers` that came, by lower-case name; what in them is no UTF-8
     is a lone surrogate. *now* is in seconds since 1970.
@@ -142,6 +143,7 @@ def verify(
             matches |= hmac.compare_digest(expected, signature)
     if not matches:
         raise InvalidCredentials(f"the header {scheme.header} has no signature of this body")
+    return message
 
 
 def _message(

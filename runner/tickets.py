@@ -7,6 +7,7 @@ from collections.abc import Callable
 from runner.errors import Unavailable
 from runner.execution import Execution
 from runner.model import Concurrency, Start
+from runner.store.base import Line
 from runner.turns import Holder
 
 
@@ -51,8 +52,8 @@ class Ticket:
     """An accepted execution while it is under way in this process: walked, waiting or asleep."""
 
     __slots__ = (
-        "_cancel", "_kept", "begun", "concurrency", "credentials", "execution", "has_turn", "id",
-        "name", "nominal", "waits",
+        "_cancel", "_kept", "begun", "concurrency", "credentials", "execution", "family",
+        "has_turn", "id", "name", "waits",
     )  # fmt: skip
 
     #: Nobody waits for it.
@@ -70,9 +71,9 @@ class Ticket:
         #: Of its line.
         self.name = name
         self.concurrency = concurrency
-        #: Kept here and nowhere else: no record ever shows them.
+        #: All of them: the store has only those that it needs.
         self.credentials = start.credentials
-        self.nominal = start.nominal
+        self.family = start.family
         #: While it is walked.
         self.execution: Execution | None = None
         #: It waits for its turn, it has it, it had a place.
@@ -89,6 +90,15 @@ class Ticket:
         """Say whether it is committed."""
         if not self._kept.done():
             self._kept.set_result(kept)
+
+    @property
+    def line(self) -> Line | None:
+        """Where it stands, for a store that knows who else does."""
+        if self.name is None or self.concurrency is None:
+            return None
+        return Line(
+            " ".join(filter(None, self.name)), self.concurrency.width, self.concurrency.mode
+        )
 
     @property
     def is_near(self) -> bool:

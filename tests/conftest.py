@@ -1,6 +1,8 @@
 """Fixtures that many tests share."""
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -20,6 +22,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite tests/invalid/*.issues, tests/imports and tests/conformance/differences.json",
     )
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many recorded cases passed, differ on purpose, and were left behind (not carried)."""
+    kinds = Counter(
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "conformance"
+    )
+    if kinds:
+        terminalreporter.write_sep("-", "conformance with Directus")
+        terminalreporter.write_line(
+            f"{kinds['passed']} passed, {kinds['differing']} differing on purpose,"
+            f" {kinds['left']} not applicable (their flow is left as .todo);"
+            " see tests/conformance/differences.json"
+        )
 
 
 @pytest.fixture

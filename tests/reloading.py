@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner import settings
-from runner.lastgood import LastGood
+from runner.lastgood import LastGoodFolder
 from runner.loader import Loader
 from runner.model import Generation, State
 from runner.operations import BUILTIN, OperationSet
@@ -69,7 +69,7 @@ class Reloading:
             root,
             Loader(operations, loaded),
             self.registry,
-            LastGood(state, root),
+            LastGoodFolder(state, root),
             Recorder(Redactor(), self.kept),
             replace(loaded, state=state),
             timings,

@@ -70,7 +70,8 @@ def test_nothing_is_imported_behind_the_layers_back(path: Path) -> None:
 
     hidden = {name for name, node in imports(tree) if id(node) not in at_the_top}
 
-    if path.name in ("graphql.py", "databases.py"):  # what it loads late needs the library
+    # What these load late needs a library.
+    if path.name in ("daemon.py", "graphql.py", "databases.py"):
         hidden -= {"runner"}
     assert hidden <= LAZY
     assert "TYPE_CHECKING" not in path.read_text("utf-8")
@@ -102,6 +103,33 @@ def test_every_operation_has_a_schema_and_every_schema_an_operation() -> None:
     }
 
     assert described == set(BUILTIN)
+
+
+def test_who_keeps_things_in_a_folder_loads_no_library_for_replicas(tmp_path: Path) -> None:
+    """They take a second and fifty megabytes."""
+    program = f"""
+import asyncio, sys
+from runner import daemon, settings
+from runner.store.base import Retention
+
+async def use():
+    async with daemon.make_store(settings.load({{"state": {str(tmp_path)!r}}}, {{}})) as store:
+        await store.retain(Retention())
+
+asyncio.run(use())
+print(*sorted({{"dbos", "psycopg", "psycopg_pool", "sqlalchemy"}} & sys.modules.keys()))
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout == "\n"
 
 
 async def test_the_example_flows_have_no_issue() -> None:

@@ -12,6 +12,7 @@ from tests.postgres import programs
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = [
+    "chaos",
     "dispatch",
     "durable",
     "durable_postgres",
@@ -23,11 +24,12 @@ BENCHMARKS = [
     "logs",
     "request",
     "schedule",
+    "soak",
     "start",
     "templates",
 ]
-NEEDS_WRK = {"http", "logs"}
-NEEDS_POSTGRES = {"durable_postgres"}
+NEEDS_WRK = {"durable", "http", "logs"}
+NEEDS_POSTGRES = {"chaos", "durable_postgres"}
 
 
 @pytest.mark.slow

@@ -32,10 +32,10 @@ class Answer(NamedTuple):
 class Budget:
     """How much may be asked for, by one query or by several that belong together."""
 
-    def __init__(self) -> None:
+    def __init__(self, looks: int | None = None) -> None:
         self._values = MAX_VALUES
         self._repeated = MAX_REPEATED
-        self._looks = MAX_LOOKS
+        self._max_looks = self._looks = MAX_LOOKS if looks is None else looks
 
     def values(self, records: int, often: int, width: int) -> None:
         """Take *width* values of each of *records*, which stand in the answer *often* in all."""
@@ -50,7 +50,8 @@ class Budget:
         """Take *looks* at a record."""
         self._looks -= looks
         if self._looks < 0:
-            raise invalid(f"Finding the answer would take more than {MAX_LOOKS} looks at a record")
+            most = f"more than {self._max_looks} looks at a record"
+            raise invalid(f"Finding the answer would take {most}")
 
 
 def run(query: Query, tables: Tables, budget: Budget | None = None) -> Answer:
@@ -62,17 +63,17 @@ def run(query: Query, tables: Tables, budget: Budget | None = None) -> Answer:
     the records, and the same record stands in it as the same object: nobody may change them.
     """
     budget = budget or Budget()
-    budget.looks(_looks(query, tables))
+    budget.looks(looks(query, tables))
     collection = query.collection
     records = tables.rows(collection)
-    passes = _passes(query, tables)
+    passes = passing(query, tables)
     found = records if passes is None else list(filter(passes, records))
     if query.grouping is not None:
         rows = _slice(query, aggregates.rows(query.grouping, found, collection, tables))
         budget.values(len(rows), len(rows), len(rows[0]) if rows else 0)
         data = list(rows)
     else:
-        order = _order(query, tables)
+        order = ordering(query, tables)
         data = _Views(tables, budget).top(query, _slice(query, order(found)))
     counts = {"total_count": len(records), "filter_count": len(found)}
     return Answer(data, {name: counts[name] for name in query.meta} or None)
@@ -87,9 +88,9 @@ def one(
     What else *query* says of several records means nothing here. Raises as `run` does.
     """
     budget = budget or Budget()
-    budget.looks(_looks(query, tables))
+    budget.looks(looks(query, tables))
     record = tables.by_id(query.collection).get(key)
-    passes = _passes(query, tables)
+    passes = passing(query, tables)
     if record is None or not (passes is None or passes(record)):
         return None
     return _Views(tables, budget).top(query, [record])[0]
@@ -102,10 +103,10 @@ def effort(query: Query, tables: Tables) -> float:
     """About how many values have to be looked at or written to answer; it is cheap to say."""
     rows = len(tables.rows(query.collection))
     count = rows if query.limit is None else min(query.limit, rows)
-    return _looks(query, tables) + count * _width(query, tables)
+    return looks(query, tables) + count * _width(query, tables)
 
 
-def _looks(query: Query, tables: Tables) -> int:
+def looks(query: Query, tables: Tables) -> int:
     """How often records are looked at, at most: every one once for every rule, key, column."""
     collection = query.collection
     each = sum(1 + len(key.through) for key in query.sort)
@@ -113,7 +114,7 @@ def _looks(query: Query, tables: Tables) -> int:
         each += len(collection.fields)
     if query.grouping is not None:
         each += len(query.grouping.columns) + len(query.grouping.aggregates)
-    nested = sum(_looks(e.query, tables) for e in query.selection if isinstance(e, Nested))
+    nested = sum(looks(e.query, tables) for e in query.selection if isinstance(e, Nested))
     here = len(tables.rows(collection)) * each if each else 0
     return here + predicates.looks(query.filter, collection, tables) + nested
 
@@ -136,7 +137,7 @@ def _width(query: Query, tables: Tables) -> float:
 # --- which, in which order ----------------------------------------------------------------------
 
 
-def _passes(query: Query, tables: Tables) -> Predicate | None:
+def passing(query: Query, tables: Tables) -> Predicate | None:
     """Whether a record is among those that are wanted; None: they all are."""
     tests = []
     if query.filter != EVERYTHING:
@@ -146,7 +147,7 @@ def _passes(query: Query, tables: Tables) -> Predicate | None:
     return predicates.every(tests) if tests else None
 
 
-def _order(query: Query, tables: Tables) -> _Pick:
+def ordering(query: Query, tables: Tables) -> _Pick:
     """What puts records into the order that is wanted."""
     keys = [(_sort_value(each, query, tables), each.descending) for each in query.sort]
 
@@ -246,7 +247,7 @@ class _Views:
     ) -> Iterable[JSONValue]:
         """The records that a relation leads to, or null."""
         by_id = self._tables.by_id(nested.query.collection)
-        passes = _passes(nested.query, self._tables)
+        passes = passing(nested.query, self._tables)
         keys = [record.get(nested.field) for record in records]
         times: dict[JSONValue, int] = {}
         for key, count in zip(keys, often, strict=True):
@@ -288,7 +289,7 @@ class _Views:
 
     def _pick(self, query: Query) -> _Pick:
         """What chooses among the items of a record."""
-        passes, order = _passes(query, self._tables), _order(query, self._tables)
+        passes, order = passing(query, self._tables), ordering(query, self._tables)
 
         def pick(records: Sequence[JSONObject]) -> Sequence[JSONObject]:
             found = records if passes is None else list(filter(passes, records))

@@ -20,6 +20,9 @@ MAX_TAKEOVERS: Final = 20
 MAX_VALUE: Final = 16 << 20
 """Bytes of the JSON text of one value that a store keeps: trigger data, the value of a step."""
 
+OLD_TICKS: Final = 2 * 366 * 86_400.0
+"""Seconds after which it is forgotten how far a schedule had got."""
+
 # --- what is kept -------------------------------------------------------------------------------
 
 
@@ -32,6 +35,17 @@ class FlowText(NamedTuple):
     #: sha256 of *content*, as hex.
     digest: str
     content: bytes
+
+
+class Line(NamedTuple):
+    """Executions of which only so many may run at once, in the order in which they came."""
+
+    #: At most 128 characters.
+    name: str
+    #: How many at once.
+    width: int
+    #: What becomes of one more: `parallel`, `single`, `queued` or `restart`.
+    mode: str
 
 
 class Accepted(NamedTuple):
@@ -58,6 +72,19 @@ class Accepted(NamedTuple):
     depth: int = 1
     #: Seconds since 1970: it does not start before.
     due: float = 0.0
+    #: Of a schedule: when it fires by its timetable, in RFC 3339.
+    nominal: str | None = None
+    #: Which execution it repeats, and who asked for it.
+    replay: JSONObject | None = None
+    #: What no record may show, of what the caller authenticated with: only what stands in
+    #: `trigger_data` anyway.
+    credentials: tuple[str, ...] = ()
+    #: The execution that all of this began with, where that is another one, and how many others
+    #: that one had caused by now.
+    root: str | None = None
+    caused: int = 0
+    #: Where it waits for its turn, in a store that processes share; a walk is not told.
+    line: Line | None = None
 
 
 class WakeAt(NamedTuple):
@@ -82,6 +109,10 @@ class Step(NamedTuple):
 class Journal(Protocol):
     """The steps of one execution, while it is walked."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether the execution is not ours any more: what is cancelled now goes on elsewhere."""
+
     def recorded(self, path: str, /) -> Step | None:
         """What earlier walks recorded last at *path*; waits for nothing."""
 
@@ -98,12 +129,14 @@ class Journal(Protocol):
 #: no task and no memory meanwhile.
 Walk: TypeAlias = Callable[[Accepted, Journal], Awaitable[Result | WakeAt]]
 
-#: Told of each execution that the store itself ends as `interrupted`.
-Interrupted: TypeAlias = Callable[[Accepted, Result], None]
 
+class Tick(NamedTuple):
+    """How far a schedule has got."""
 
-def unheard(execution: Accepted, result: Result) -> None:
-    """Nobody wants to know."""
+    #: By which it fires; with another one it begins anew.
+    timetable: str
+    #: What fires until then, this moment included, is dealt with. In seconds since 1970.
+    until: float
 
 
 # --- what is told -------------------------------------------------------------------------------
@@ -138,8 +171,20 @@ class Seen(NamedTuple):
     number: int = 0
 
 
+#: Told of each execution that the store itself ends: as `interrupted`, or as `cancelled`.
+Interrupted: TypeAlias = Callable[[Accepted | Seen, Result], None]
+
+
+def unheard(execution: Accepted | Seen, result: Result) -> None:
+    """Nobody wants to know."""
+
+
 class Story(NamedTuple):
-    """What is told of one execution: its row and its records, already redacted."""
+    """
+    What is told of one execution, or of a part of it: its row and its records, already redacted.
+
+    Where `finished` is None it goes on: inside of one that was accepted, if it is not one itself.
+    """
 
     seen: Seen
     #: Lines of JSON, each with its newline.
@@ -161,7 +206,22 @@ class Retention:
 # --- the port -----------------------------------------------------------------------------------
 
 
-class Store(Protocol):
+class Ticks(Protocol):
+    """Keeps how far schedules have got."""
+
+    async def ticks(self) -> Mapping[str, Tick]:
+        """All that are known, by flow id."""
+
+    async def keep_ticks(self, ticks: Mapping[str, Tick], /) -> None:
+        """
+        Keep *ticks*, by flow id, beside those of other flows.
+
+        One with the timetable that is known only ever moves forward: of several processes some
+        are further than others.
+        """
+
+
+class Store(Ticks, Protocol):
     """
     Keeps executions from their acceptance to their end, and history after it.
 
@@ -170,8 +230,20 @@ class Store(Protocol):
     """
 
     @property
+    def kind(self) -> str:
+        """`memory`, `sqlite` or `postgresql`."""
+
+    @property
     def durable(self) -> bool:
         """Whether what was accepted survives the process."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may run what is accepted here, and we what they accept."""
+
+    @property
+    def backlog(self) -> int:
+        """About how many executions wait in a shared store until some process begins them."""
 
     @property
     def trouble(self) -> str | None:
@@ -200,7 +272,9 @@ class Store(Protocol):
         Keep *execution*, to be run, and the *texts* that it pins; committed when this returns.
 
         False: one with this id is known, under way or ended, and nothing has changed. Raises
-        Unwritable when its data cannot be kept.
+        Unwritable when its data cannot be kept. A store that processes share minds its `line` as
+        well: it raises Conflict (`single`) and Unavailable (`parallel`) where that is full, and
+        ends those that stand there before it (`restart`).
         """
 
     async def serve(self, walk: Walk, at_once: int, interrupted: Interrupted = unheard) -> None:
@@ -208,9 +282,17 @@ class Store(Protocol):
         Call *walk* for everything that is accepted and has not ended; runs until it is cancelled.
 
         At most *at_once* run at the same time, in the order in which they are due and were
-        accepted. A walk that raises ends its execution `interrupted`; so does its takeover after
-        more than `MAX_TAKEOVERS`. On cancellation walks are cancelled, and what has not ended is
-        left for the next start.
+        accepted; where processes share the store, each when it has its turn in its `line`, which
+        it keeps until it has ended. A walk that raises ends its execution `interrupted`; so does
+        its takeover after more than `MAX_TAKEOVERS`. On cancellation walks are cancelled, and what
+        has not ended is left for the next start.
+        """
+
+    async def hand_over(self) -> None:
+        """
+        Begin nothing more, where others share the store and do; what runs goes on meanwhile.
+
+        To be called when `serve` is soon to be cancelled. Does not raise.
         """
 
     async def texts(self, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
@@ -228,27 +310,15 @@ class Store(Protocol):
         is not walked again.
         """
 
-    # --- ticks of schedules
-
-    async def last_ticks(self) -> Mapping[str, float]:
-        """By flow id: the latest nominal time, in seconds since 1970, that was noted."""
-
-    async def tick(self, flow_id: str, at: float) -> None:
-        """
-        Note that the execution of the tick at the nominal time *at* was accepted.
-
-        To be called after `accept`, whose ids follow from flow and time: should the process die
-        in between, accepting again changes nothing.
-        """
-
     # --- history
 
     def write_history(self, stories: Sequence[Story]) -> None:
         """
         Tell of executions, soon: waits for nothing, and what there is no room for is dropped.
 
-        A second story of an execution adds its records to those of the first. Of an execution
-        that was accepted here the store knows better how it stands: its status stays.
+        A second story of an execution adds its records to those of the first; what has ended does
+        not go on any more. Of an execution that was accepted here the store knows better how it
+        stands: its status stays.
         """
 
     async def find(self, id_: str) -> Seen | None:
@@ -264,6 +334,10 @@ class Store(Protocol):
         """
         Forget what is beyond *keep*, oldest first, and say how many executions that were.
 
+        What is only told of, and did not end before the execution that it runs inside of, is
+        `interrupted` from then on.
+
         The ids of accepted executions are known for a day, unless there is no room for anything
-        else: as long, a duplicate delivery is known to be one.
+        else: as long, a duplicate delivery is known to be one. Ticks that are older than two years
+        are forgotten.
         """

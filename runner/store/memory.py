@@ -10,6 +10,7 @@ from typing import Final, Self
 from runner.errors import Lost
 from runner.model import Status
 from runner.store.base import (
+    OLD_TICKS,
     Accepted,
     FlowText,
     Interrupted,
@@ -17,6 +18,7 @@ from runner.store.base import (
     Seen,
     Step,
     Story,
+    Tick,
     Walk,
     unheard,
 )
@@ -30,7 +32,10 @@ from runner.types import JSONObject
 class MemoryStore:
     """Keeps executions in memory, and of those that have ended only so many."""
 
+    kind: Final = "memory"
     durable: Final = False
+    shared: Final = False
+    backlog: Final = 0
     trouble: Final = None
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -38,7 +43,7 @@ class MemoryStore:
         self._past = Remembered()
         self._book = _Book(self._past, self._clock)
         self._serving = Serving(self._book, self._clock)
-        self._ticks: dict[str, float] = {}
+        self._ticks: dict[str, Tick] = {}
 
     async def __aenter__(self) -> Self:
         """There is nothing to open."""
@@ -69,6 +74,9 @@ class MemoryStore:
         """Run what is accepted."""
         await self._serving.serve(walk, at_once, interrupted)
 
+    async def hand_over(self) -> None:
+        """There is nobody else."""
+
     async def texts(self, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
         """The texts of *pins* by flow key."""
         return self._book.texts(pins)
@@ -81,13 +89,16 @@ class MemoryStore:
 
     # --- ticks
 
-    async def last_ticks(self) -> Mapping[str, float]:
-        """The latest ticks by flow id."""
+    async def ticks(self) -> Mapping[str, Tick]:
+        """How far schedules have got, by flow id."""
         return dict(self._ticks)
 
-    async def tick(self, flow_id: str, at: float) -> None:
-        """Note a tick."""
-        self._ticks[flow_id] = max(at, self._ticks.get(flow_id, -math.inf))
+    async def keep_ticks(self, ticks: Mapping[str, Tick]) -> None:
+        """Remember *ticks*."""
+        for flow_id, tick in ticks.items():
+            known = self._ticks.get(flow_id)
+            if known is None or known.timetable != tick.timetable or known.until < tick.until:
+                self._ticks[flow_id] = tick
 
     # --- history
 
@@ -115,6 +126,8 @@ class MemoryStore:
 
     async def retain(self, keep: Retention) -> int:
         """Forget what is beyond *keep*."""
+        since = self._clock.now() - OLD_TICKS
+        self._ticks = {id_: tick for id_, tick in self._ticks.items() if tick.until >= since}
         return self._past.retain(keep, self._clock.now())
 
 

@@ -45,6 +45,7 @@ _FIRST: Final = (
     )
     """,
     "CREATE INDEX execution_live ON execution (wake, number, pins) WHERE needs IS NOT NULL",
+    "CREATE INDEX execution_told ON execution (number) WHERE durable = 0 AND finished IS NULL",
     "CREATE INDEX execution_ended ON execution (durable, finished) WHERE finished IS NOT NULL",
     # Digests by flow key, as JSON: executions of one flow in one generation share them.
     "CREATE TABLE pins (number INTEGER PRIMARY KEY, digests TEXT NOT NULL UNIQUE)",
@@ -75,7 +76,13 @@ _FIRST: Final = (
         lines TEXT NOT NULL
     )
     """,
-    "CREATE TABLE tick (flow_id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
+    """
+    CREATE TABLE tick (
+        flow_id TEXT PRIMARY KEY,
+        timetable TEXT NOT NULL,
+        until REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
     "PRAGMA application_id = 1920298606",
     "PRAGMA user_version = 1",
 )

@@ -1,17 +1,16 @@
 """The SQL of what is told of executions, and of forgetting it: functions of a connection."""
 
 from collections.abc import Sequence
+from itertools import chain
 from sqlite3 import Connection
 from typing import Any, Final
 
 from runner import jsontext
-from runner.store.base import Retention, Seen, Story
+from runner.store import rows
+from runner.store.base import OLD_TICKS, Retention, Seen, Story
 
 #: Seconds that the ids of accepted executions are known, while others can be forgotten.
 _KNOWN: Final = 86_400.0
-
-#: Seconds that the last tick of a schedule is known: longer than any schedule sleeps.
-_TICKS: Final = 400 * 86_400.0
 
 #: How many executions are forgotten in one transaction.
 _SLICE: Final = 50
@@ -21,35 +20,47 @@ _SLICE: Final = 50
 
 def write(connection: Connection, stories: Sequence[Story]) -> None:
     """Insert *stories*, or add them to what is told already."""
-    for seen, records in stories:
-        error = None if seen.error is None else jsontext.write(seen.error).decode()
-        row = (*seen[:14], error, seen.steps, seen.bytes)
-        (number,) = connection.execute(_WRITE, row).fetchone()
-        if records:
-            connection.execute(_ADD_RECORDS, (number, records.decode()))
+    for some in rows.portions(stories):
+        columns = chain.from_iterable(_columns(seen) for seen, _ in some)
+        connection.execute(_WRITE[len(some)], tuple(columns))
+    for some in rows.portions([each for each in stories if each.records]):
+        lines = chain.from_iterable((seen.id, records.decode()) for seen, records in some)
+        connection.execute(_ADD_RECORDS[len(some)], tuple(lines))
 
 
-_WRITE: Final = """
+def _columns(seen: Seen) -> tuple[object, ...]:
+    if seen.error is None:
+        return seen[:17]
+    return (*seen[:14], jsontext.write(seen.error).decode(), seen.steps, seen.bytes)
+
+
+_WRITE: Final = rows.statements(
+    """
     INSERT INTO execution
         (id, flow, flow_id, digest, revision, generation, trigger, parent_id, durable, status,
          accepted, started, finished, duration_ms, error, steps, bytes)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES {}
     ON CONFLICT (id) DO UPDATE SET
-        status = CASE durable WHEN 1 THEN status ELSE excluded.status END,
-        finished = CASE durable WHEN 1 THEN finished ELSE excluded.finished END,
+        status = iif(durable OR excluded.finished IS NULL, status, excluded.status),
+        finished = iif(durable OR excluded.finished IS NULL, finished, excluded.finished),
         started = coalesce(started, excluded.started),
-        duration_ms = excluded.duration_ms,
+        duration_ms = coalesce(excluded.duration_ms, duration_ms),
         error = coalesce(excluded.error, error),
         steps = steps + excluded.steps,
         bytes = bytes + excluded.bytes
-    RETURNING number
-"""
+    """,
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+)
 # One that has 4 MiB of records gets no more.
-_ADD_RECORDS: Final = """
-    INSERT INTO record (number, lines) VALUES (?, ?)
-    ON CONFLICT DO UPDATE SET lines = lines || excluded.lines
-    WHERE length(lines) < 4194304
-"""
+_ADD_RECORDS: Final = rows.statements(
+    """
+    WITH told (id, said) AS (VALUES {})
+    INSERT INTO record (number, lines)
+    SELECT number, said FROM told CROSS JOIN execution USING (id) WHERE true
+    ON CONFLICT DO UPDATE SET lines = lines || excluded.lines WHERE length(lines) < 4194304
+    """,
+    "(?, ?)",
+)
 
 # --- asking -------------------------------------------------------------------------------------
 
@@ -70,8 +81,8 @@ def find(connection: Connection, id_: str) -> Seen | None:
 
 def executions(connection: Connection, limit: int, before: int | None) -> list[Seen]:
     """The newest first."""
-    rows = connection.execute(_LIST, (1 << 62 if before is None else before, limit))
-    return [_seen(row) for row in rows]
+    found = connection.execute(_LIST, (1 << 62 if before is None else before, limit))
+    return [_seen(row) for row in found]
 
 
 def records(connection: Connection, id_: str) -> bytes:
@@ -145,12 +156,22 @@ _OLDEST: Final = """
 
 
 def tidy(connection: Connection, now: float) -> None:
-    """Forget the texts that nothing pins any more, and schedules that are long gone."""
+    """
+    Forget the texts that nothing pins any more, and schedules that are long gone; end what its
+    parent has left behind.
+    """
+    connection.execute(_LEFT, (now,))
     connection.execute(_UNPINNED)
     connection.execute(_UNUSED)
-    connection.execute("DELETE FROM tick WHERE at < ?", (now - _TICKS,))
+    connection.execute("DELETE FROM tick WHERE until < ?", (now - OLD_TICKS,))
 
 
+_LEFT: Final = """
+    UPDATE execution AS child SET status = 'interrupted', finished = ?
+    WHERE durable = 0 AND finished IS NULL AND NOT EXISTS (
+        SELECT 1 FROM execution WHERE id = child.parent_id AND finished IS NULL
+    )
+"""
 _UNPINNED: Final = """
     DELETE FROM pins WHERE number NOT IN (SELECT pins FROM execution WHERE needs IS NOT NULL)
 """

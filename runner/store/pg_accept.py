@@ -3,16 +3,17 @@ Accept executions many at a time.
 
 Each commit keeps what queued while the last one ran: there is no timer, one that is alone is
 committed at once, and under load a commit is shared by hundreds. With our row of an execution
-goes the row of DBOS by which it will be run, so that either both are there or neither.
+goes the row of DBOS by which it will be run, so that either both are there or neither. What
+stands in a line is kept by `pg_lines`: nothing else waits for that.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, LiteralString, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, LiteralString, NamedTuple, TypeAlias
 
-from runner.errors import StoreError
+from runner.errors import RunnerError, StoreError
 from runner.store.base import Accepted, FlowText
 from runner.store.pg_connect import Database
 from runner.store.pg_queue import ENQUEUE
@@ -39,9 +40,7 @@ on conflict (digest, key) do update set used = now()
 """
 
 # Binary, as writing lists as text takes three times as long as all the rest together.
-# In the order of their ids, as another batch may hold the same ones: whoever is second waits for
-# the first, and never the other way around as well.
-_INSERT: Final[LiteralString] = """
+GIVEN: Final[LiteralString] = """
 with given as (
     select * from unnest(
         %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::integer[], %b::text[],
@@ -51,7 +50,14 @@ with given as (
         id, flow, flow_id, digest, revision, generation, trigger, parent_id, due, accepted,
         needs, trigger_data, pins
     )
-), segments as (
+)
+"""
+"""The beginning of a statement, whose parameters are a list for each column of `offered`."""
+
+# In the order of their ids, as another batch may hold the same ones: whoever is second waits for
+# the first, and never the other way around as well.
+_INSERT: Final[LiteralString] = """
+, segments as (
     insert into runner.executions (
         id, flow, flow_id, digest, revision, generation, trigger, parent_id, due, accepted,
         needs, trigger_data, pins, durable, status
@@ -61,10 +67,10 @@ with given as (
     returning id, segment, due
 )
 """
-_ACCEPT: Final[LiteralString] = _INSERT + ENQUEUE
+_ACCEPT: Final[LiteralString] = GIVEN + _INSERT + ENQUEUE
 
 
-class _Offer(NamedTuple):
+class Offer(NamedTuple):
     """An execution that somebody waits to be accepted."""
 
     execution: Accepted
@@ -77,15 +83,21 @@ class _Offer(NamedTuple):
 
     @property
     def size(self) -> int:
+        """About its bytes."""
         return len(self.needs) + len(self.trigger_data)
 
 
-class Acceptance:
-    """The way in: `run` serves those who wait in `accept`."""
+Keep: TypeAlias = Callable[[Sequence[Offer]], Awaitable[Sequence[bool | RunnerError]]]
+"""Keeps a batch, and gives what came of each: it is new, it is known, or why it is refused."""
 
-    def __init__(self, database: Database) -> None:
+
+class Acceptance:
+    """The way in: `run` serves those who wait in `accept`, by *keep*."""
+
+    def __init__(self, database: Database, keep: Keep | None = None) -> None:
         self._database = database
-        self._offers: deque[_Offer] = deque()
+        self._keep = keep or self._keep_all
+        self._offers: deque[Offer] = deque()
         self._news = asyncio.Event()
         self._closed = False
         #: When a text was last sent, by digest and key.
@@ -100,9 +112,9 @@ class Acceptance:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         pins = pack(dict(execution.pins), "the pins")
         trigger_data = pack(execution.trigger_data, "the trigger data")
-        rest = execution._replace(pins={}, trigger_data=None)
-        needs = pack(rest._asdict(), "the execution")
-        self._offers.append(_Offer(execution, texts, pins, trigger_data, needs, future))
+        rest = execution._replace(pins={}, trigger_data=None, line=None)._asdict()
+        needs = pack({**rest, "credentials": [*execution.credentials]}, "the execution")
+        self._offers.append(Offer(execution, texts, pins, trigger_data, needs, future))
         self._news.set()
         return await future
 
@@ -127,17 +139,18 @@ class Acceptance:
             if batch:
                 await self._commit(batch)
 
-    def _gather(self) -> list[_Offer]:
-        batch: list[_Offer] = []
+    def _gather(self) -> list[Offer]:
+        batch: list[Offer] = []
         size = 0
         while self._offers and len(batch) < _MAX_BATCH and size < _MAX_BATCH_BYTES:
             batch.append(self._offers.popleft())  # whether its caller still waits or not
             size += batch[-1].size
         return batch
 
-    async def _commit(self, batch: list[_Offer]) -> None:
+    async def _commit(self, batch: list[Offer]) -> None:
         try:
-            taken = await self._store(batch)
+            await self._send(batch)
+            outcomes = await self._keep(batch)
         except StoreError as error:
             for offer in batch:
                 _tell(offer, error)
@@ -151,29 +164,34 @@ class Acceptance:
             self._offers.extendleft(reversed(batch))  # `close` tells them
             raise
         else:
-            for offer in batch:
-                _tell(offer, offer.execution.id in taken)
-                taken.discard(offer.execution.id)  # a second one in the same batch is a duplicate
+            for offer, outcome in zip(batch, outcomes, strict=True):
+                _tell(offer, outcome)
 
-    async def _store(self, batch: list[_Offer]) -> set[str]:
-        """Which ids were not known before, once that is committed."""
-        unknown = self._unknown(batch)
+    async def _keep_all(self, batch: Sequence[Offer]) -> list[bool | RunnerError]:
         now = time.time()
-        rows = [_row(offer, now) for offer in batch]
+        rows = [offered(offer, now) for offer in batch]
         parameters = list(map(list, zip(*rows, strict=True)))
+        taken = {row[0] for row in await self._database.ask(_ACCEPT, parameters)}
+        outcomes: list[bool | RunnerError] = []
+        for offer in batch:
+            outcomes.append(offer.execution.id in taken)
+            taken.discard(offer.execution.id)  # a second one in the same batch is a duplicate
+        return outcomes
+
+    # --- texts
+
+    async def _send(self, batch: list[Offer]) -> None:
+        """Have the texts of *batch* where they are needed."""
+        unknown = self._unknown(batch)
         if not unknown:
-            return {row[0] for row in await self._database.ask(_ACCEPT, parameters)}
-        async with self._database.transaction() as connection:
-            texts = zip(*((t.digest, t.key, t.path, t.content) for t in unknown), strict=True)
-            await connection.execute(_TEXTS, list(map(list, texts)))
-            cursor = await connection.execute(_ACCEPT, parameters)
-            taken = {row[0] for row in await cursor.fetchall()}
+            return
+        texts = zip(*((t.digest, t.key, t.path, t.content) for t in unknown), strict=True)
+        await self._database.ask(_TEXTS, list(map(list, texts)))
         if len(self._known) + len(unknown) > _MAX_KNOWN:
             self._known.clear()
-        self._known.update(((text.digest, text.key), now) for text in unknown)
-        return taken
+        self._known.update(((text.digest, text.key), time.time()) for text in unknown)
 
-    def _unknown(self, batch: list[_Offer]) -> list[FlowText]:
+    def _unknown(self, batch: list[Offer]) -> list[FlowText]:
         """The texts that PostgreSQL was not told of for an hour."""
         since = time.time() - _KNOWN_FOR
         return list(
@@ -186,7 +204,8 @@ class Acceptance:
         )
 
 
-def _row(offer: _Offer, now: float) -> tuple[object, ...]:
+def offered(offer: Offer, now: float) -> tuple[object, ...]:
+    """The columns of *offer*, which is accepted *now*."""
     one = offer.execution
     return (
         *(one.id, one.flow, one.flow_id, one.digest, one.revision, one.generation),
@@ -195,7 +214,7 @@ def _row(offer: _Offer, now: float) -> tuple[object, ...]:
     )
 
 
-def _tell(offer: _Offer, outcome: bool | Exception) -> None:
+def _tell(offer: Offer, outcome: bool | Exception) -> None:
     if offer.future.done():  # nobody waits any more
         return
     if isinstance(outcome, Exception):

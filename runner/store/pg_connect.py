@@ -8,12 +8,15 @@ threads, and with them the process, until PostgreSQL is back.
 
 import asyncio
 import logging
+import os
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final, LiteralString, TypeVar
 from urllib.parse import quote, urlencode
+from weakref import WeakSet
 
 import psycopg
 from psycopg import conninfo
@@ -31,10 +34,16 @@ Seconds that the pool tries to replace a connection. Its pauses double: after an
 PostgreSQL the next attempt would be an hour away. Afterwards it tries when somebody asks.
 """
 
-_STATEMENT: Final = 30_000  # ms
+_STATEMENT: Final = 20.0
+"""Seconds after which PostgreSQL gives up; whoever waits for an answer to a request has more."""
+
+_SILENCE: Final = _STATEMENT + 2.0
+"""Seconds after which PostgreSQL that does not even do that is taken for stopped, or cut off."""
+
 _MAX_CONNECTIONS: Final = 8
 _RETRY: Final = 0.5
 _SAY_EVERY: Final = 10.0
+_PRIVILEGES: Final = "the runner's role needs CREATE on the database, and owns what it makes there"
 
 #: A partner that is gone is noticed within half a minute.
 _DEFAULTS: Final = {
@@ -52,6 +61,18 @@ _OPTIONS: Final = "-c idle_in_transaction_session_timeout=5000 -c synchronous_co
 
 _log = logging.getLogger(__name__)
 
+_Done = TypeVar("_Done")
+
+
+def arguments(url: str) -> dict[str, Any]:
+    """What a connection to *url* is made with. Raises StoreError where that cannot be read."""
+    try:
+        given = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError as error:
+        raise StoreError(f"the address of the store cannot be read: {brief(error)}") from None
+    options = f"{_OPTIONS} {given.pop('options', '')}".strip()
+    return {**_DEFAULTS, **given, "options": options}
+
 
 class Closed(Exception):
     """The store is closed, and nobody should try again."""
@@ -66,16 +87,12 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            given = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
-        except psycopg.ProgrammingError as error:
-            raise StoreError(f"the address of the store cannot be read: {_brief(error)}") from None
-        options = f"{_OPTIONS} {given.pop('options', '')}".strip()
-        self._arguments: dict[str, Any] = {**_DEFAULTS, **given, "options": options}
+        self._arguments = arguments(url)
+        options = self._arguments["options"]
         self._pool = AsyncConnectionPool(
             kwargs={
                 **self._arguments,
-                "options": f"-c statement_timeout={_STATEMENT} {options}",
+                "options": f"-c statement_timeout={_STATEMENT * 1000:.0f} {options}",
                 "autocommit": True,
             },
             min_size=1,
@@ -83,11 +100,14 @@ class Database:
             timeout=PATIENCE,
             reconnect_timeout=_RECONNECT,
             # After a restart of PostgreSQL nobody gets a connection of before.
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
         quieten(logging.getLogger("psycopg.pool"))
         self._said = -_SAY_EVERY
+        #: Those that DBOS was given, while they are used.
+        self._lent: WeakSet[psycopg.Connection] = WeakSet()
+        self._lending = threading.Lock()
         #: Why it could not be asked when that was last tried.
         self.trouble: str | None = None
 
@@ -121,13 +141,16 @@ class Database:
                 yield connection
         except psycopg.Error as error:
             raise self._failed(error) from None
+        self.trouble = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """What is done with the connection is done together, or not at all."""
         try:
-            async with self._pool.connection() as connection, connection.transaction():
-                yield connection
+            async with self._pool.connection() as connection:
+                with _answered(connection, _SILENCE):
+                    async with connection.transaction():
+                        yield connection
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise self._failed(error) from None
         self.trouble = None
@@ -138,8 +161,9 @@ class Database:
         """The rows that *query*, a transaction of its own, gives."""
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(query, parameters)
-                rows = await cursor.fetchall() if cursor.description else []
+                with _answered(connection, _SILENCE):
+                    cursor = await connection.execute(query, parameters)
+                    rows = await cursor.fetchall() if cursor.description else []
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise self._failed(error) from None
         self.trouble = None
@@ -153,9 +177,13 @@ class Database:
 
         When the connection breaks at the wrong moment *query* is run twice.
         """
+        return await self.persist(lambda: self.ask(query, parameters))
+
+    async def persist(self, do: Callable[[], Awaitable[_Done]]) -> _Done:
+        """What *do* gives, called until it does not raise StoreError."""
         while True:
             try:
-                return await self.ask(query, parameters)
+                return await do()
             except StoreError as error:
                 self._say(str(error))
                 await asyncio.sleep(_RETRY)
@@ -176,11 +204,22 @@ class Database:
         """For a thread of DBOS: a connection, however long that takes. Raises Closed."""
         while not closed.is_set():
             try:
-                return psycopg.connect(**self._arguments)
+                connection = psycopg.connect(**self._arguments)
             except psycopg.OperationalError as error:
-                self._say(f"PostgreSQL cannot be used: {_brief(error)}")
+                self._say(f"PostgreSQL cannot be used: {brief(error)}")
                 closed.wait(_RETRY)
+            else:
+                with self._lending:
+                    self._lent.add(connection)
+                return connection
         raise Closed
+
+    def hang_up(self) -> None:
+        """Break what DBOS still uses: its threads wait for an answer as long as it takes."""
+        with self._lending:
+            lent = list(self._lent)
+        for connection in lent:
+            _hang_up(connection)
 
     def connect_once(self, options: str) -> psycopg.Connection:
         """For a thread: a connection with *options* of PostgreSQL, now or never."""
@@ -191,11 +230,13 @@ class Database:
 
     def _failed(self, error: Exception) -> StoreError | Unwritable:
         if isinstance(error, psycopg.DataError | UnicodeEncodeError):
-            return Unwritable(f"PostgreSQL does not take this value: {_brief(error)}")
-        if isinstance(error, PoolTimeout):
+            return Unwritable(f"PostgreSQL does not take this value: {brief(error)}")
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            reason = f"{brief(error)}; {_PRIVILEGES}"
+        elif isinstance(error, PoolTimeout):
             reason = f"no connection within {PATIENCE:g} s"
         else:
-            reason = _brief(error)
+            reason = brief(error)
         self.trouble = f"PostgreSQL cannot be used: {reason}"
         return StoreError(self.trouble)
 
@@ -207,9 +248,39 @@ class Database:
             _log.warning("%s; trying again", message)
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """The first line: the others are hints for whoever sits at a terminal."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+# --- one that does not answer -------------------------------------------------------------------
+
+
+@contextmanager
+def _answered(connection: psycopg.AsyncConnection, within: float) -> Iterator[None]:
+    """
+    Hang up after so many seconds: who waits for an answer finds the connection broken then.
+
+    Cancelling would not do: psycopg waits until the server has confirmed that.
+    """
+    timer = asyncio.get_running_loop().call_later(within, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: psycopg.AsyncConnection | psycopg.Connection) -> None:
+    with (
+        suppress(OSError, psycopg.Error),  # it is closed already
+        socket.socket(fileno=os.dup(connection.fileno())) as ours,
+    ):
+        ours.shutdown(socket.SHUT_RDWR)
+
+
+async def _check(connection: psycopg.AsyncConnection) -> None:
+    with _answered(connection, PATIENCE):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 # --- what libraries say of that -----------------------------------------------------------------

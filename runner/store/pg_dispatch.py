@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from runner.errors import StoreError
-from runner.store.pg_connect import Database, quieten
+from runner.store.pg_connect import Closed, Database, brief, quieten
 from runner.store.pg_queue import APPLICATION, QUEUE, VERSION, WORKFLOW
 
 _POLL: Final = 0.1
@@ -32,6 +32,19 @@ _taken = threading.Lock()
 Run = Callable[[str, int], Awaitable[None]]
 """Runs a segment of an execution."""
 
+_Segment = Callable[[str, int], Awaitable[None]]
+"""The same, for the threads of DBOS."""
+
+_UNDER_WAY: Final = 3600
+"""Seconds for what is under way: whoever stops this knows better, and cancels it."""
+
+_RETRY: Final = 1.0
+
+_LAST: Final = 2.0
+"""Seconds that PostgreSQL has to answer what is asked while this stops."""
+
+_log = logging.getLogger(__name__)
+
 
 class Dispatch:
     """DBOS in this process, which calls itself *executor*."""
@@ -41,6 +54,7 @@ class Dispatch:
         self._executor = executor
         self._closed = threading.Event()
         self._launching: asyncio.Future[None] | None = None
+        self._retiring: asyncio.Future[None] | None = None
         self._engine: Any = None
 
     async def start(self, run: Run, at_once: int) -> None:
@@ -57,26 +71,56 @@ class Dispatch:
             running = asyncio.run_coroutine_threadsafe(_awaited(run(execution, number)), loop)
             await asyncio.wrap_future(running)
 
-        self._launching = loop.run_in_executor(None, self._launch, segment, at_once)
+        self._launching = loop.run_in_executor(None, self._launch_patiently, segment, at_once)
         await asyncio.shield(self._launching)
 
+    def retire(self) -> None:
+        """Hand out nothing any more; what is under way goes on until `stop`."""
+        if self._retiring is None and self._launching is not None and self._launching.done():
+            loop = asyncio.get_running_loop()
+            self._retiring = loop.run_in_executor(None, self._destroy, _UNDER_WAY)
+
     async def stop(self) -> None:
-        """Hand out nothing any more; what is under way stays with this executor's name."""
+        """
+        Hand out nothing any more; what is under way stays with this executor's name.
+
+        After `retire`, nothing may be under way: it waits for that.
+        """
         if self._launching is None:
             return
         # It would say of every workflow that its task was cancelled.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         self._closed.set()
+        # Else PostgreSQL that stands still would keep its threads, and they the process.
+        hanging_up = asyncio.get_running_loop().call_later(_LAST, self._database.hang_up)
         try:
             await asyncio.wait([self._launching])
-            await asyncio.to_thread(self._destroy)
+            await (self._retiring or asyncio.to_thread(self._destroy))
         finally:
+            hanging_up.cancel()
+            self._database.hang_up()  # what it did not wait for either
             _taken.release()
 
     # --- in a thread
 
-    def _launch(self, segment: Callable[[str, int], Awaitable[None]], at_once: int) -> None:
-        import sqlalchemy  # noqa: PLC0415 - these two take a second, and memory
+    def _launch_patiently(self, segment: _Segment, at_once: int) -> None:
+        """Again and again: PostgreSQL may go away while DBOS is launched."""
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - these two take a second, and memory
+
+        launched = False
+        while not launched and not self._closed.is_set():
+            try:
+                self._launch(segment, at_once)
+                launched = True
+            except Closed:
+                return
+            except DBAPIError as error:
+                _log.warning("DBOS cannot be launched; trying again: %s", brief(error))
+                self._destroy()
+                self._closed.wait(_RETRY)
+
+    def _launch(self, segment: _Segment, at_once: int) -> None:
+        import sqlalchemy  # noqa: PLC0415 - as above
         from dbos import DBOS, DBOSClient  # noqa: PLC0415
 
         logger = logging.getLogger("dbos")
@@ -106,15 +150,14 @@ class Dispatch:
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(segment)
         client = DBOSClient(system_database_engine=self._engine, application_name=APPLICATION)
         client.register_queue(QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL)
-        # The place for limits over all replicas: a queue of its own, with `global_concurrency`,
-        # for each flow that has one, listed here.
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
 
-    def _destroy(self) -> None:
+    def _destroy(self, patience: int = 0) -> None:
+        """End it; its polls at once, its workflows after so many seconds, or when none is left."""
         from dbos import DBOS  # noqa: PLC0415 - as above
 
-        DBOS.destroy(destroy_registry=True)
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=patience)
         if self._engine is not None:
             self._engine.dispose()
 

@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 
 from runner import jsontext
 from runner.errors import StoreError, Unwritable
-from runner.store.base import Retention, Seen, Story
+from runner.store.base import OLD_TICKS, Retention, Seen, Story
 from runner.store.pg_connect import Database
 
 _MAX_QUEUE: Final = 8 << 20
@@ -25,9 +25,6 @@ _LAST: Final = 5.0
 
 _KNOWN: Final = 86_400.0
 """Seconds that the ids of accepted executions are known, while others can be forgotten."""
-
-_TICKS: Final = 400 * 86_400.0
-"""Seconds that the last tick of a schedule is known: longer than any schedule sleeps."""
 
 TEXTS: Final = 86_400.0
 """Seconds that a text is kept which nothing pins: somebody may be about to, and not send it."""
@@ -48,10 +45,12 @@ insert into runner.executions as known (
 ) values (
     %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 ) on conflict (id) do update set
-    status = case when known.durable then known.status else excluded.status end,
-    finished = case when known.durable then known.finished else excluded.finished end,
+    status = case when known.durable or excluded.finished is null
+        then known.status else excluded.status end,
+    finished = case when known.durable or excluded.finished is null
+        then known.finished else excluded.finished end,
     started = coalesce(known.started, excluded.started),
-    duration_ms = excluded.duration_ms,
+    duration_ms = coalesce(excluded.duration_ms, known.duration_ms),
     error = coalesce(excluded.error, known.error),
     steps = known.steps + excluded.steps,
     bytes = known.bytes + excluded.bytes
@@ -98,6 +97,14 @@ select count(*), coalesce(sum(bytes), 0)::bigint
 from runner.executions where needs is null and finished is not null
 """
 
+# What its parent has left behind.
+_LEFT: Final[LiteralString] = """
+update runner.executions child set status = 'interrupted', finished = %s
+where needs is null and finished is null and not exists (
+    select from runner.executions where id = child.parent_id and finished is null
+)
+"""
+
 _UNUSED: Final[LiteralString] = """
 delete from runner.flow_texts as spare
 where used < now() - make_interval(secs => %s) and not exists (
@@ -106,7 +113,7 @@ where used < now() - make_interval(secs => %s) and not exists (
 )
 """
 
-_GONE: Final[LiteralString] = "delete from runner.ticks where at < %s"
+_GONE: Final[LiteralString] = "delete from runner.ticks where until < %s"
 
 _LOCK: Final = 0x666F72676574
 """Advisory lock of who forgets: `forget` in ASCII."""
@@ -121,6 +128,7 @@ class History:
         self._stories: deque[Story] = deque()
         self._size = 0
         self._news = asyncio.Event()
+        self._closed = False
         #: How many were left out.
         self.dropped = 0
 
@@ -138,8 +146,8 @@ class History:
         self._news.set()
 
     async def run(self) -> None:
-        """Write what is offered, until cancelled."""
-        while True:
+        """Write what is offered, until `close` is called."""
+        while not self._closed:
             await self._news.wait()
             try:
                 while self._stories:
@@ -148,14 +156,18 @@ class History:
             except StoreError:  # meanwhile the queue is what there is room for
                 await asyncio.sleep(_RETRY)
 
-    async def close(self) -> None:
-        """Write the last ones, if that is soon."""
-        try:
-            async with asyncio.timeout(_LAST):
-                while self._stories:
-                    await self._write_some()
-        except (TimeoutError, StoreError):
-            self.dropped += len(self._stories)
+    async def close(self, running: asyncio.Task[None]) -> None:
+        """
+        Have *running*, the task of `run`, write the last ones, if that is soon.
+
+        Cancelled in the middle of a commit, nobody would know whether that was written.
+        """
+        self._closed = True
+        self._news.set()
+        await asyncio.wait([running], timeout=_LAST)
+        running.cancel()
+        await asyncio.wait([running])
+        self.dropped += len(self._stories)
 
     async def _write_some(self) -> None:
         some = list(islice(self._stories, _MAX_BATCH))
@@ -214,8 +226,9 @@ class History:
             if await cursor.fetchone() != (True,):
                 return 0
             forgotten = await self._forget(keep)
+            await self._database.ask(_LEFT, [time.time()])
             await self._database.ask(_UNUSED, [self._spare])
-            await self._database.ask(_GONE, [time.time() - _TICKS])
+            await self._database.ask(_GONE, [time.time() - OLD_TICKS])
             if forgotten:
                 await connection.execute("vacuum runner.executions, runner.records")
             return forgotten

@@ -9,6 +9,7 @@ operation that is done twice, and nothing else: epochs decide who writes (`pg_wa
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from typing import Final, LiteralString
 
 from psycopg import AsyncConnection
@@ -28,7 +29,10 @@ _SLICE: Final = 1000
 """So many workflows that have ended are deleted at once."""
 
 _SLICES: Final = 10
-"""So often in one sweep: its lock is lost when it takes five seconds."""
+"""So often in one sweep: others have a turn."""
+
+_AT_ONCE: Final = 100
+"""So many workflows are given to others at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +46,10 @@ _MAY_SWEEP: Final[LiteralString] = """
 select pg_try_advisory_xact_lock(%s)
     and now() - pg_postmaster_start_time() > make_interval(secs => %s)
 """
+
+# Fails where the lock is lost, as its transaction has ended: somebody else may sweep. And asking
+# keeps it from ending, for PostgreSQL ends what says nothing for five seconds.
+_STILL_OURS: Final[LiteralString] = "select 1"
 
 _LIVE: Final[LiteralString] = "select executor from runner.leases where expires > now()"
 
@@ -121,11 +129,11 @@ class Sweeper:
         except Exception as error:  # the next one looks at everything again
             _log.warning("the work of dead processes was not taken over: %s", error)
 
-    async def give_back(self) -> None:
-        """Have others go on with what this process leaves, which ends. Does not raise."""
+    async def give_back(self, but: Collection[str] = ()) -> None:
+        """Have others run what this process was given, *but* some workflows. Does not raise."""
         try:
             for workflow in await self._workflows.pending():
-                if workflow.executor == self._lease.executor:
+                if workflow.executor == self._lease.executor and workflow.id not in but:
                     await self._workflows.resume(workflow.id)
         except Exception as error:  # others find it when they sweep
             _log.warning("the work of this process was not given to others: %s", error)
@@ -135,19 +143,32 @@ class Sweeper:
         pending = await self._workflows.pending()
         cursor = await connection.execute(_LIVE)
         live = {executor for (executor,) in await cursor.fetchall()}
-        for workflow in pending:
-            if workflow.executor not in live:
-                await self._take_over(workflow.id)
+        if dead := {workflow.executor for workflow in pending} - live:
+            await self._take_over(connection, dead)
         for _ in range(_SLICES):
+            await connection.execute(_STILL_OURS)
             if not await self._tidy(live):
                 break
         await connection.execute(_BURY)
 
-    async def _take_over(self, workflow: str) -> None:
+    async def _take_over(self, connection: AsyncConnection, dead: set[str]) -> None:
+        # Asked once more, as one that stops gives its work back before its lease ends: what is
+        # pending now is with somebody who lives, and would be done twice.
+        left = [each.id for each in await self._workflows.pending() if each.executor in dead]
+        for at in range(0, len(left), _AT_ONCE):
+            await self._resume(connection, left[at : at + _AT_ONCE])
+
+    async def _resume(self, connection: AsyncConnection, workflows: list[str]) -> None:
+        await connection.execute(_STILL_OURS)
         try:
-            await self._workflows.resume(workflow)
-        except Exception as error:  # somebody stopped in the middle of something locks its row
-            _log.warning("an execution was not taken over yet: %s", error)
+            await self._workflows.resume(*workflows)
+        except Exception as error:  # somebody stopped in the middle of something locks a row
+            if len(workflows) == 1:
+                _log.warning("an execution was not taken over yet: %s", error)
+                return
+            half = len(workflows) // 2
+            await self._resume(connection, workflows[:half])
+            await self._resume(connection, workflows[half:])
 
     async def _tidy(self, live: set[str]) -> bool:
         """Delete workflows that have ended; whether there may be more of them."""

@@ -35,6 +35,17 @@ takes them as they came.
 """
 
 
+BACKLOG: Final[LiteralString] = """
+select count(*) from (
+    select 1 from dbos.workflow_status where queue_name = 'executions' and status = 'ENQUEUED'
+    union all
+    select 1 from runner.executions where line is not null and needs is not null and not turn
+    limit 1000000
+) as waiting
+"""
+"""How much waits for its turn, or for a place in some replica; what sleeps does not."""
+
+
 def workflow_id(execution: str, segment: int) -> str:
     """Of the workflow that runs *execution* from its start, or from its wait number *segment*."""
     return execution if segment == 0 else f"{execution}~{segment}"

@@ -66,9 +66,16 @@ create table runner.executions (
     epoch bigint not null default 0,
     owner text,
     takeovers integer not null default 0,
-    cancelled boolean not null default false
+    cancelled boolean not null default false,
+    -- Where it stands in a line (`pg_lines`): which one, how many there have their turn at once,
+    -- and whether this one has. What has no turn has no workflow.
+    line text,
+    width integer,
+    turn boolean
 ) with (fillfactor = 80);
 create index executions_ended on runner.executions (finished) where needs is null;
+create index executions_in_line on runner.executions (line, turn, number)
+    where line is not null and needs is not null;
 
 -- The journal of what is under way.
 create table runner.steps (
@@ -88,7 +95,19 @@ create table runner.records (
     primary key (execution, part)
 );
 
-create table runner.ticks (flow_id text primary key, at double precision not null);
+-- How far schedules have got.
+create table runner.ticks (
+    flow_id text collate "C" primary key,
+    timetable text not null,
+    until double precision not null
+);
+
+-- The last good text of every flow file. A path may be no text at all.
+create table runner.last_good (
+    path bytea primary key,
+    digest text not null,
+    content bytea not null
+);
 
 -- Who is alive, and until when that may be believed.
 create table runner.leases (executor text primary key, expires timestamptz not null);
@@ -101,7 +120,8 @@ _BEGIN: Final = """
 create function runner.begin(
     execution text, of_segment integer, workflow text, executor text, at double precision
 ) returns table (
-    epoch bigint, takeovers integer, cancelled boolean, needs text, trigger_data text, pins jsonb
+    epoch bigint, takeovers integer, cancelled boolean, line text, needs text, trigger_data text,
+    pins jsonb
 ) language plpgsql as $$
 begin
     perform from runner.executions e
@@ -117,7 +137,7 @@ begin
             status = 'running',
             started = coalesce(e.started, at)
         where e.id = execution
-        returning e.epoch, e.takeovers, e.cancelled, e.needs, e.trigger_data, e.pins;
+        returning e.epoch, e.takeovers, e.cancelled, e.line, e.needs, e.trigger_data, e.pins;
 end $$;
 """
 

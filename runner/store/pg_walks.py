@@ -13,7 +13,7 @@ from typing import Any, Final, LiteralString
 
 from runner.errors import Lost
 from runner.model import Result, Status
-from runner.store import rows
+from runner.store import pg_lines, rows
 from runner.store.base import MAX_TAKEOVERS, Accepted, Interrupted, Step, WakeAt, Walk
 from runner.store.pg_connect import Database
 from runner.store.pg_queue import ENQUEUE, workflow_id
@@ -23,9 +23,12 @@ from runner.types import JSONObject
 _WATCH: Final = 1.0
 """Seconds until a walk whose execution was cancelled, or lost, elsewhere is cancelled."""
 
+_LAST: Final = 3.0
+"""Seconds for writing down how executions ended when the store is closed."""
+
 _FAILED: Final = "the runner failed while it ran this execution"
 
-_CANCELLED: Final = Result(
+CANCELLED: Final = Result(
     Status.CANCELLED,
     {"name": "Cancelled", "message": "the execution was cancelled", "code": "CANCELLED"},
 )
@@ -102,6 +105,8 @@ class Walks:
         self._interrupted = interrupted
         self._runs: dict[str, _Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Of them that which has an execution: one after the other.
+        self._having: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
     async def run(self, id_: str, segment: int) -> None:
@@ -116,13 +121,21 @@ class Walks:
         assert task is not None  # noqa: S101 - we are in one
         self._tasks.add(task)
         try:
+            # It is handed out again where we were taken for dead: what we do already we do once.
+            while id_ in self._having:
+                await asyncio.wait([self._having[id_]])
+            self._having[id_] = task
             async with self._places:
                 async with self._order:
+                    if self._stopping:
+                        raise asyncio.CancelledError
                     run = await self._begin(id_, segment)
                 if run is not None:
                     await self._settle(run, self._verdict(run) or await self._outcome(run))
         finally:
             self._tasks.discard(task)
+            if self._having.get(id_) is task:
+                del self._having[id_]
 
     def cancel(self, id_: str) -> None:
         """Cancel the walk of an execution, if it still runs here."""
@@ -145,9 +158,18 @@ class Walks:
         """Begin no others; what is cancelled from now on was not meant by anybody."""
         self._stopping = True
 
+    async def begun(self) -> set[str]:
+        """The workflows of those that run, when nothing is just about to."""
+        async with self._order:
+            return {workflow_id(run.id, run.segment) for run in self._runs.values()}
+
     async def stop(self) -> None:
-        """Cancel all walks."""
+        """Cancel all walks; how those ended that have ended is written down first, if it can be."""
         self.refuse()
+        for task in [run.task for run in self._runs.values() if run.task is not None]:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LAST)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -164,22 +186,25 @@ class Walks:
         begun = await self._database.insist(_BEGIN, parameters)
         if not begun:
             return None
-        epoch, takeovers, cancelled, needs, trigger_data, pins = begun[0]
+        epoch, takeovers, cancelled, line, needs, trigger_data, pins = begun[0]
         steps = [] if epoch == 1 else await self._database.insist(_STEPS, [id_])
         try:
             accepted = _accepted(needs, trigger_data, pins)
             journal = {row[0]: rows.step(rows.StepRow(*row)) for row in steps}
         except (TypeError, ValueError) as error:  # another program wrote that, or somebody
-            await self._finish(id_, epoch, Status.INTERRUPTED, _unreadable(error))
+            await self._finish(id_, epoch, line, Status.INTERRUPTED, _unreadable(error))
             return None
-        return _Run(accepted, segment, epoch, takeovers, cancelled, journal)
+        return _Run(accepted, segment, epoch, line, takeovers, cancelled, journal)
 
     def _verdict(self, run: "_Run") -> Result | None:
         """What becomes of it before it is walked; None: it is walked."""
         if run.takeovers > MAX_TAKEOVERS:
             died = f"{run.takeovers} processes died while they ran this execution"
             return run.interrupt("Poison", died)
-        return _CANCELLED if run.cancelled else None
+        if run.cancelled:  # nobody was there to walk it to its end
+            self._interrupted(run.accepted, CANCELLED)
+            return CANCELLED
+        return None
 
     async def _outcome(self, run: "_Run") -> Result | WakeAt | None:
         """What came of its walk; None where that is somebody else's business now."""
@@ -194,7 +219,7 @@ class Walks:
             if run.lost:
                 return None
             if run.cancelled:
-                return _CANCELLED
+                return CANCELLED
             if self._stopping:
                 raise
             return run.interrupt("CancelledError", _FAILED)
@@ -212,19 +237,22 @@ class Walks:
             case Result(status):
                 if run.reason is not None:
                     self._interrupted(run.accepted, outcome)
-                await self._finish(run.id, run.epoch, status, run.reason)
+                await self._finish(run.id, run.epoch, run.line, status, run.reason)
 
     async def _finish(
-        self, id_: str, epoch: int, status: Status, reason: JSONObject | None
+        self, id_: str, epoch: int, line: str | None, status: Status, reason: JSONObject | None
     ) -> None:
         error = None if reason is None else pack(reason, "the reason")
         parameters = [status.value, error, time.time(), id_, epoch]
-        await self._database.insist(_FINISH, parameters)
+        database = self._database
+        await database.persist(lambda: pg_lines.leave(database, line, _FINISH, parameters))
 
 
 def _accepted(needs: str, trigger_data: str, pins: Mapping[str, str]) -> Accepted:
     fields: Any = unpack(needs)
-    return Accepted(**fields)._replace(trigger_data=unpack(trigger_data), pins=pins)
+    rest = Accepted(**fields)
+    credentials = tuple(rest.credentials)
+    return rest._replace(trigger_data=unpack(trigger_data), pins=pins, credentials=credentials)
 
 
 def _unreadable(error: Exception) -> JSONObject:
@@ -236,8 +264,8 @@ class _Run:
     """An execution that is walked here."""
 
     __slots__ = (
-        "accepted", "cancelled", "epoch", "lost", "reason", "segment", "steps", "takeovers",
-        "task",
+        "accepted", "cancelled", "epoch", "line", "lost", "reason", "segment", "steps",
+        "takeovers", "task",
     )  # fmt: skip
 
     def __init__(
@@ -245,6 +273,7 @@ class _Run:
         accepted: Accepted,
         segment: int,
         epoch: int,
+        line: str | None,
         takeovers: int,
         cancelled: bool,
         steps: Mapping[str, Step],
@@ -252,6 +281,8 @@ class _Run:
         self.accepted = accepted
         self.segment = segment
         self.epoch = epoch
+        #: Where it has its turn until it has ended.
+        self.line = line
         self.takeovers = takeovers
         #: What earlier walks recorded, by path.
         self.steps = steps
@@ -296,6 +327,10 @@ class _Journal:
 
     def recorded(self, path: str) -> Step | None:
         return self._run.steps.get(path)
+
+    @property
+    def lost(self) -> bool:
+        return self._run.lost
 
     async def record(self, step: Step) -> None:
         run = self._run

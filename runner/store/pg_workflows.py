@@ -41,9 +41,11 @@ class Workflows:
         found = await asyncio.to_thread(self._list, _ENDED, limit)
         return [each.workflow_id for each in found]
 
-    async def resume(self, id_: str) -> None:
-        """Put one back into the queue, unless it has ended."""
-        await asyncio.to_thread(lambda: self._client().resume_workflow(id_, queue_name=QUEUE))
+    async def resume(self, *ids: str) -> None:
+        """Put these back into the queue, but for those that have ended: all of them, or none."""
+        await asyncio.to_thread(
+            lambda: self._client().resume_workflows(list(ids), queue_name=QUEUE)
+        )
 
     async def drop(self, id_: str) -> None:
         """Take one that is of no use out of the queue; if that fails, it comes to nothing there."""

@@ -10,14 +10,14 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Final, LiteralString, Self
 
 from runner import ids
 from runner.errors import StoreError
-from runner.store import pg_schema
+from runner.store import pg_lines, pg_schema
 from runner.store.base import (
     Accepted,
     FlowText,
@@ -25,6 +25,7 @@ from runner.store.base import (
     Retention,
     Seen,
     Story,
+    Tick,
     Walk,
     unheard,
 )
@@ -33,40 +34,46 @@ from runner.store.pg_connect import Database
 from runner.store.pg_dispatch import Dispatch
 from runner.store.pg_history import TEXTS, History
 from runner.store.pg_leases import TTL, Lease, Sweeper
-from runner.store.pg_queue import workflow_id
-from runner.store.pg_walks import Walks
+from runner.store.pg_lines import Lines
+from runner.store.pg_queue import BACKLOG, workflow_id
+from runner.store.pg_walks import CANCELLED, Walks
 from runner.store.pg_workflows import Workflows
+
+_COUNT: Final = 1.0
+"""Seconds between looks at how much there is to do."""
+
+_POLLS: Final = 0.5
+"""Seconds in which a poll of DBOS may yet bring something, when it is told to stop."""
 
 OPENING: Final = 30.0
 """Seconds that PostgreSQL has to answer when the runner starts: both may be starting."""
 
-_CANCEL: Final[LiteralString] = """
+_FOUND: Final[LiteralString] = """
 with found as (
     select id, owner, segment from runner.executions
     where id = %(id)s and needs is not null for update
-), ended as (
-    update runner.executions under_way
-    set status = 'cancelled', finished = %(now)s, needs = null, trigger_data = null,
-        pins = null
-    from found where under_way.id = found.id and found.owner is null
-    returning found.id
-), asked as (
-    update runner.executions under_way set cancelled = true
-    from found where under_way.id = found.id and found.owner is not null
-), forgotten as (
-    delete from runner.steps using ended where execution = ended.id
 )
-select owner, segment from found
 """
+_WHERE: Final[LiteralString] = "select owner, segment from found"
+_CANCEL: Final[LiteralString] = _FOUND + pg_lines.CANCEL + _WHERE
+
+_LINE: Final[LiteralString] = (
+    "select line from runner.executions where id = %s and needs is not null"
+)
 
 _TEXTS: Final[LiteralString] = """
 select key, path, digest, content from runner.flow_texts
 join unnest(%s::text[], %s::text[]) as pins (key, digest) using (key, digest)
 """
 
-_TICK: Final[LiteralString] = """
-insert into runner.ticks as known (flow_id, at) values (%s, %s)
-on conflict (flow_id) do update set at = greatest(known.at, excluded.at)
+_TICKS: Final[LiteralString] = "select flow_id, timetable, until from runner.ticks"
+
+# In the order of their ids, as another replica may keep the same ones.
+_KEEP_TICKS: Final[LiteralString] = """
+insert into runner.ticks as known (flow_id, timetable, until)
+select * from unnest(%s::text[], %s::text[], %s::double precision[]) as given (flow_id) order by 1
+on conflict (flow_id) do update set timetable = excluded.timetable, until = excluded.until
+where known.timetable <> excluded.timetable or known.until < excluded.until
 """
 
 
@@ -79,10 +86,13 @@ class PostgresStore:
     pins any more.
     """
 
+    kind: Final = "postgresql"
     durable: Final = True
+    shared: Final = True
 
     _database: Database
     _acceptance: Acceptance
+    _in_line: Acceptance
     _history: History
     _opened: AsyncExitStack
 
@@ -94,7 +104,11 @@ class PostgresStore:
         self._opening = opening
         self._spare = spare
         self._serving: asyncio.Task[None] | None = None
+        #: What it says in the port.
+        self.backlog = 0
         self._walks: Walks | None = None
+        self._hand_over: Callable[[], Awaitable[None]] | None = None
+        self._interrupted: Interrupted = unheard
 
     # --- open and close
 
@@ -108,11 +122,14 @@ class PostgresStore:
             self._workflows = Workflows(database)
             stack.push_async_callback(self._workflows.close)
             self._acceptance = Acceptance(database)
+            self._in_line = Acceptance(database, Lines(database, self._replaced).keep)
             self._history = History(database, self._spare)
-            stack.push_async_callback(self._history.close)
             stack.callback(self._acceptance.close)
-            for task in (self._acceptance.run(), self._history.run()):
+            stack.callback(self._in_line.close)
+            for task in (self._acceptance.run(), self._in_line.run()):
                 stack.push_async_callback(_ended, asyncio.create_task(task))
+            telling = asyncio.create_task(self._history.run())
+            stack.push_async_callback(self._history.close, telling)
             self._opened = stack.pop_all()
         return self
 
@@ -135,11 +152,17 @@ class PostgresStore:
     # --- running
 
     async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
-        """Insert it together with its workflow."""
-        return await self._acceptance.accept(execution, texts)
+        """Insert it together with its workflow; one in a line has that when it has its turn."""
+        way_in = self._acceptance if execution.line is None else self._in_line
+        return await way_in.accept(execution, texts)
+
+    def _replaced(self, older: Seen) -> None:
+        """A newer one has taken its place. Its workflow comes to nothing when it is due."""
+        self._interrupted(older, CANCELLED)
 
     async def serve(self, walk: Walk, at_once: int, interrupted: Interrupted = unheard) -> None:
         """Run what this replica is given; one store in a process can do that."""
+        self._interrupted = interrupted
         self._serving = task = asyncio.create_task(self._serve(walk, at_once, interrupted))
         try:
             await asyncio.shield(task)
@@ -153,32 +176,53 @@ class PostgresStore:
         walks = Walks(self._database, executor, walk, at_once, interrupted)
         dispatch = Dispatch(self._database, executor)
         self._walks = walks
+
+        async def hand_over() -> None:
+            walks.refuse()
+            dispatch.retire()
+            await sweeper.give_back(but=await walks.begun())
+            await asyncio.sleep(_POLLS)
+            await sweeper.give_back(but=await walks.begun())
+
+        self._hand_over = hand_over
         try:
             # Before anything can be ours: what belongs to who has no lease is taken away.
             await lease.begin()
             await dispatch.start(walks.run, at_once)
             async with asyncio.TaskGroup() as tasks:
-                for each in (lease.keep(), walks.watch(), sweeper.run()):
+                for each in (lease.keep(), walks.watch(), sweeper.run(), self._count()):
                     tasks.create_task(each)
         finally:
-            self._walks = None
+            self._walks = self._hand_over = None
             await self._stop(walks, dispatch, lease, sweeper)
+
+    async def _count(self) -> None:
+        """Know how much there is to do; until cancelled."""
+        while True:
+            with suppress(StoreError):
+                ((self.backlog,),) = await self._database.ask(BACKLOG)
+            await asyncio.sleep(_COUNT)
 
     async def _stop(self, walks: Walks, dispatch: Dispatch, lease: Lease, sweeper: Sweeper) -> None:
         """End, and have others go on at once with what is left."""
-        walks.refuse()
-        await dispatch.stop()
         await walks.stop()
+        await dispatch.stop()
+        await walks.stop()  # what it handed out between the two
         try:
             await walks.release()
-            await lease.end()
             await sweeper.give_back()
+            await lease.end()
         except StoreError:  # they go on when the lease is over
             return
 
+    async def hand_over(self) -> None:
+        """Others get what was not begun."""
+        if self._hand_over is not None:
+            await self._hand_over()
+
     async def texts(self, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
-        """The texts of *pins* by flow key."""
-        rows = await self._database.ask(_TEXTS, [list(pins), list(pins.values())])
+        """The texts of *pins* by flow key; a walk waits for them as for its journal."""
+        rows = await self._database.insist(_TEXTS, [list(pins), list(pins.values())])
         return {row[0]: FlowText(*row) for row in rows}
 
     async def cancel(self, id_: str) -> bool:
@@ -187,7 +231,10 @@ class PostgresStore:
 
         That is written where every beginning looks first, so that no takeover undoes it.
         """
-        rows = await self._database.ask(_CANCEL, {"id": id_, "now": time.time()})
+        found = await self._database.ask(_LINE, [id_])
+        line = found[0][0] if found else None
+        parameters: dict[str, object] = {"id": id_, "now": time.time()}
+        rows = await pg_lines.leave(self._database, line, _CANCEL, parameters)
         if not rows:
             return False
         owner, segment = rows[0]
@@ -199,13 +246,15 @@ class PostgresStore:
 
     # --- ticks
 
-    async def last_ticks(self) -> Mapping[str, float]:
-        """The latest ticks by flow id."""
-        return dict(await self._database.ask("select flow_id, at from runner.ticks"))
+    async def ticks(self) -> Mapping[str, Tick]:
+        """How far schedules have got, by flow id."""
+        rows = await self._database.ask(_TICKS)
+        return {flow_id: Tick(timetable, until) for flow_id, timetable, until in rows}
 
-    async def tick(self, flow_id: str, at: float) -> None:
-        """Note a tick."""
-        await self._database.ask(_TICK, [flow_id, at])
+    async def keep_ticks(self, ticks: Mapping[str, Tick]) -> None:
+        """Write *ticks*."""
+        timetables, untils = zip(*ticks.values(), strict=True) if ticks else ((), ())
+        await self._database.ask(_KEEP_TICKS, [list(ticks), list(timetables), list(untils)])
 
     # --- history
 

@@ -27,6 +27,8 @@ class Remembered:
         #: By the time of their end; what was accepted here apart, as its ids are to be known.
         self._told: list[tuple[float, int]] = []
         self._accepted: list[tuple[float, int]] = []
+        #: Those that are only told of, and go on.
+        self._open: set[int] = set()
 
     # --- what happens
 
@@ -60,16 +62,24 @@ class Remembered:
         number = self._by_id.get(told.id)
         if number is None:
             number = self.begin(told)
-            self._end(self._told, number, told.finished or told.accepted)
+            self._open.add(number)
         else:
             seen = self._seen[number]
             self._seen[number] = seen._replace(
-                duration_ms=told.duration_ms,
+                duration_ms=told.duration_ms or seen.duration_ms,
                 error=told.error or seen.error,
                 steps=seen.steps + told.steps,
                 bytes=seen.bytes + told.bytes,
             )
+        if told.finished is not None and number in self._open:
+            self._leave(number, told.status, told.finished)
         self._add(number, story.records)
+
+    def _leave(self, number: int, status: str, at: float) -> None:
+        """It was only told of, and has ended."""
+        self._open.remove(number)
+        self._seen[number] = self._seen[number]._replace(status=status, finished=at)
+        self._end(self._told, number, at)
 
     def _add(self, number: int, records: bytes) -> None:
         if number not in self._seen:  # it ended before all that are remembered
@@ -105,6 +115,10 @@ class Remembered:
     def retain(self, keep: Retention, now: float) -> int:
         """Forget what is beyond *keep*, and say how many executions that were."""
         before = len(self._seen)
+        for number in tuple(self._open):
+            parent = self.find(self._seen[number].parent_id or "")
+            if parent is None or parent.finished is not None:
+                self._leave(number, Status.INTERRUPTED, now)
         for ended in (self._told, self._accepted):
             while keep.age is not None and ended and ended[0][0] < now - keep.age:
                 self._forget_oldest(ended)

@@ -1,11 +1,31 @@
 """Executions and steps as the columns that are kept of them."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from runner.model import Rejected, Resolved
 from runner.store.base import Accepted, Step, WakeAt
 from runner.store.values import pack, unpack
 from runner.types import JSONValue
+
+T = TypeVar("T")
+
+_SIZES: Final = (64, 16, 4, 1)
+"""So many rows have statements of their own: at each, Python lets another thread run."""
+
+
+def statements(statement: str, values: str) -> Mapping[int, str]:
+    """*statement*, with `{}` in place of its rows, by number of rows; one of them is *values*."""
+    return {size: statement.format(", ".join([values] * size)) for size in _SIZES}
+
+
+def portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """*items* in order, in as few parts as there are statements for."""
+    at = 0
+    while rest := len(items) - at:
+        size = next(size for size in _SIZES if size <= rest)
+        yield items[at : at + size]
+        at += size
 
 
 class Row(NamedTuple):
@@ -32,7 +52,10 @@ class StepRow(NamedTuple):
 def row(execution: Accepted) -> Row:
     """The columns of *execution*. Raises Unwritable."""
     each = execution
-    needs: list[JSONValue] = [each.trace_id, each.depth, each.accountability, each.trigger_data]
+    needs: list[JSONValue] = [
+        each.trace_id, each.depth, each.accountability, each.trigger_data, each.nominal,
+        each.replay, [*each.credentials], each.root, each.caused,
+    ]  # fmt: skip
     return Row(
         seen=(
             each.id, each.flow, each.flow_id, each.digest, each.revision, each.generation,
@@ -50,10 +73,11 @@ def accepted(row: Row) -> Accepted:
     needs: Any = unpack(row.needs)
     pins: Any = unpack(row.pins)
     id_, flow, flow_id, digest, revision, generation, trigger, parent_id = seen
-    trace_id, depth, accountability, trigger_data = needs
+    trace_id, depth, accountability, trigger_data, nominal, replay, credentials, *root = needs
     return Accepted(
         id_, flow, flow_id, digest, pins, revision, generation, trigger, trigger_data,
-        accountability, trace_id, parent_id, depth, row.due,
+        accountability, trace_id, parent_id, depth, row.due, nominal, replay,
+        tuple(credentials), *root,
     )  # fmt: skip
 
 

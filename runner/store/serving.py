@@ -201,6 +201,8 @@ class Serving:
             return run.interrupt("Poison", died)
         try:
             journal = _Journal(self, claim.number, await self._steps(claim))
+            if claim.cancelled:  # nobody was there to walk it to its end
+                self._interrupted(claim.accepted, _CANCELLED)
             if claim.cancelled or run.cancelled:
                 return _CANCELLED
             run.walking = True
@@ -219,27 +221,27 @@ class Serving:
     async def _steps(self, claim: Claim) -> Mapping[str, Step]:
         if claim.fresh:
             return {}
-        return await self._insist(lambda: self._book.steps(claim.number))
+        return await self.insist(lambda: self._book.steps(claim.number))
 
     async def _settle(self, run: "_Run", outcome: Result | WakeAt | None) -> None:
         number = run.claim.number
         match outcome:
             case WakeAt(at):
-                self._expect(await self._insist(lambda: self._book.wait(number, at)))
+                self._expect(await self.insist(lambda: self._book.wait(number, at)))
             case Result(status):
                 if run.reason is not None:
                     self._interrupted(run.claim.accepted, outcome)
-                await self._insist(lambda: self._book.finish(number, status, run.reason))
+                await self.insist(lambda: self._book.finish(number, status, run.reason))
 
     async def record(self, number: int, step: Step) -> None:
         """Add to the journal of an execution, as the port says."""
-        await self._insist(lambda: self._book.record(number, step))
+        await self.insist(lambda: self._book.record(number, step))
 
-    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Do *write*, however long it takes until the store can: what happened cannot be undone."""
+    async def insist(self, do: Callable[[], Awaitable[T]]) -> T:
+        """For a walk: *do*, however long it takes until the store can; it ends with `serve`."""
         while True:
             try:
-                return await write()
+                return await do()
             except StoreError:
                 if self._walk is None:
                     raise asyncio.CancelledError from None
@@ -285,6 +287,9 @@ class _Journal:
     """The steps of one execution while it is walked."""
 
     __slots__ = ("_number", "_serving", "_steps")
+
+    #: Nobody else could have it.
+    lost: Final = False
 
     def __init__(self, serving: Serving, number: int, steps: Mapping[str, Step]) -> None:
         self._serving = serving

@@ -1,11 +1,10 @@
 """The store in a folder: one SQLite file, one thread that writes to it, one process at a time."""
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,7 @@ from typing import Final, Self, TypeVar
 
 from runner.errors import StoreError
 from runner.model import Status
-from runner.store import migrations, past, rows, work
+from runner.store import past, rows, work
 from runner.store.base import (
     Accepted,
     FlowText,
@@ -22,10 +21,12 @@ from runner.store.base import (
     Seen,
     Step,
     Story,
+    Tick,
     Walk,
     unheard,
 )
 from runner.store.clock import Clock, SystemClock
+from runner.store.file import File
 from runner.store.folder import locked
 from runner.store.serving import Claim, Claims, Serving
 from runner.store.values import pack
@@ -36,10 +37,7 @@ T = TypeVar("T")
 
 _FILE: Final = "store.db"
 
-_BUSY: Final = 5.0
-"""Seconds to wait for somebody who looks into the file with a tool of their own."""
-
-_STORIES: Final = 64
+_STORIES: Final = 512
 """So many stories are written in one transaction at most."""
 
 
@@ -51,8 +49,12 @@ class SQLiteStore:
     system and the power. The file can be read by its owner only, as journals hold raw values.
     """
 
+    kind: Final = "sqlite"
     durable: Final = True
+    shared: Final = False
+    backlog: Final = 0
 
+    _file: File
     _writer: Writer
     _reader: "_Reader"
     _serving: Serving
@@ -68,16 +70,13 @@ class SQLiteStore:
 
     async def __aenter__(self) -> Self:
         """Open the file, and make it if it is not there."""
-        file = self._folder / _FILE
+        self._file = file = File(self._folder / _FILE)
         async with AsyncExitStack() as stack:
             stack.enter_context(locked(self._folder))
-            with _explained(file):
-                writing = stack.enter_context(closing(_open(file)))
-                reading = stack.enter_context(closing(_connect(file)))
-                reading.execute("PRAGMA query_only = ON")
+            writing, reading = stack.enter_context(file.opened())
             self._reader = _Reader(reading, file)
             stack.callback(self._reader.close)
-            self._writer = Writer(writing, _still_there(file), partial(_explain, file))
+            self._writer = Writer(writing, file.check, file.explain)
             stack.push_async_callback(self._writer.close)
             book = _Book(self._writer, self._reader, self._clock)
             self._serving = Serving(book, self._clock)
@@ -95,8 +94,9 @@ class SQLiteStore:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last transaction failed."""
-        return None if self._writer.trouble is None else self._writer.trouble.message
+        """Why the last transaction failed, or the next one will."""
+        trouble = self._file.damage or self._writer.trouble
+        return None if trouble is None else trouble.message
 
     # --- running
 
@@ -104,14 +104,7 @@ class SQLiteStore:
         """Insert it, and have it run when it is committed, whether the caller waits or not."""
         row = rows.row(execution)
         reserved, known = self._serving.reserve(execution.due), self._known
-        accept = partial(
-            work.accept,
-            row=row,
-            texts=texts,
-            now=self._clock.now(),
-            running=reserved,
-            pins=known.get(row.pins),
-        )
+        new = work.New(row, texts, self._clock.now(), reserved, known.get(row.pins))
 
         def accepted(kept: work.Kept | None) -> None:
             claim = None
@@ -120,15 +113,18 @@ class SQLiteStore:
                 known[row.pins] = kept.pins
             self._serving.accepted(claim, execution.due, reserved=reserved)
 
-        return await self._writer.do(accept, then=accepted) is not None
+        return await self._writer.do_among(work.accept, new, then=accepted) is not None
 
     async def serve(self, walk: Walk, at_once: int, interrupted: Interrupted = unheard) -> None:
         """Run what is accepted."""
         await self._serving.serve(walk, at_once, interrupted)
 
+    async def hand_over(self) -> None:
+        """There is nobody else."""
+
     async def texts(self, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
-        """The texts of *pins* by flow key."""
-        return await self._reader.ask(partial(work.texts, pins=pins))
+        """The texts of *pins* by flow key; a walk waits for them as for its journal."""
+        return await self._serving.insist(lambda: self._reader.ask(partial(work.texts, pins=pins)))
 
     async def cancel(self, id_: str) -> bool:
         """End it, or have it end."""
@@ -138,13 +134,13 @@ class SQLiteStore:
 
     # --- ticks
 
-    async def last_ticks(self) -> Mapping[str, float]:
-        """The latest ticks by flow id."""
-        return await self._reader.ask(work.last_ticks)
+    async def ticks(self) -> Mapping[str, Tick]:
+        """How far schedules have got, by flow id."""
+        return await self._reader.ask(work.ticks)
 
-    async def tick(self, flow_id: str, at: float) -> None:
-        """Note a tick."""
-        await self._writer.do(partial(work.tick, flow_id=flow_id, at=at))
+    async def keep_ticks(self, ticks: Mapping[str, Tick]) -> None:
+        """Write *ticks*."""
+        await self._writer.do(partial(work.keep_ticks, ticks=dict(ticks)))
 
     # --- history
 
@@ -190,6 +186,7 @@ class _Book:
 
     def __init__(self, writer: Writer, reader: "_Reader", clock: Clock) -> None:
         self._do = writer.do
+        self._do_among = writer.do_among
         self._ask = reader.ask
         self._clock = clock
 
@@ -207,7 +204,7 @@ class _Book:
 
     async def finish(self, number: int, status: Status, reason: JSONObject | None) -> None:
         text, now = pack(reason, "the reason") if reason else None, self._clock.now()
-        await self._do(partial(work.finish, number=number, status=status, reason=text, now=now))
+        await self._do_among(work.finish, work.Ended(number, status, now, text))
 
     async def release(self) -> None:
         await self._do(work.release)
@@ -216,7 +213,7 @@ class _Book:
 class _Reader:
     """Answers questions in a thread of its own: a long answer keeps no commit waiting."""
 
-    def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: File) -> None:
         self._connection = connection
         self._file = file
         self._thread = ThreadPoolExecutor(1, "store-reader")
@@ -226,7 +223,7 @@ class _Reader:
         """The answer to *question*, which sees all that is committed."""
         if self._closed:
             raise StoreError("the store is closed")
-        with _explained(self._file):
+        with self._file.explained():
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._thread, question, self._connection)
 
@@ -234,101 +231,3 @@ class _Reader:
         """Answer what was asked, and end."""
         self._closed = True
         self._thread.shutdown()
-
-
-# --- the file -----------------------------------------------------------------------------------
-
-
-def _open(file: Path) -> sqlite3.Connection:
-    """A connection to the store in *file* as this version has it."""
-    # SQLite gives the files beside it the same permissions.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    new = file.stat().st_size == 0
-    connection = _connect(file)
-    try:
-        if new:  # it must be known before the first page is written
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        migrations.migrate(connection, migrations.MIGRATIONS)
-        work.take_over(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
-    return connection
-
-
-_PRAGMAS: Final = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",  # what is deleted is overwritten: journals hold raw values
-    "PRAGMA temp_store = MEMORY",
-)
-
-
-def _still_there(file: Path) -> Callable[[], None]:
-    """A check that *file* is the one that is open: writing goes on in one that was deleted."""
-    opened = file.stat()
-
-    def check() -> None:
-        try:
-            there = os.path.samestat(file.stat(), opened)
-        except OSError:
-            there = False
-        if not there:
-            raise StoreError(f"{file} was deleted or replaced under the runner: start it again")
-
-    return check
-
-
-# --- what went wrong ----------------------------------------------------------------------------
-
-
-@contextmanager
-def _explained(file: Path) -> Iterator[None]:
-    """Whatever makes *file* unusable, as a StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explain(file, error) from None
-    except OSError as error:
-        raise StoreError(f"{file} cannot be used: {error.strerror or error}") from None
-    except StoreError as error:
-        raise StoreError(f"{file} cannot be used: {error.message}") from None
-
-
-def _explain(file: Path, error: sqlite3.Error) -> StoreError:
-    """What *error* means, and what to do about it. Codes: sqlite.org/rescode.html."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    says = _MEANINGS.get(code, "{file} cannot be used: {error}")
-    return StoreError(says.format(file=file, folder=file.parent, error=error))
-
-
-_MEANINGS: Final = {
-    sqlite3.SQLITE_FULL: (
-        "the disk of {folder} is full: nothing is accepted until there is room again"
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "{file} cannot be read or written ({error}): is the disk of {folder} full or gone?"
-    ),
-    sqlite3.SQLITE_READONLY: (
-        "{file} cannot be written: the runner needs write access to {folder} and all in it"
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "{file} cannot be opened: the runner needs write access to {folder} and all in it"
-    ),
-    sqlite3.SQLITE_BUSY: (
-        "{file} is locked by another program: close what looks into it, and try again"
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        "{file} is damaged ({error}): move it away together with its -wal and -shm files and"
-        " start again; what was under way in it does not go on"
-    ),
-}
-_MEANINGS[sqlite3.SQLITE_NOTADB] = _MEANINGS[sqlite3.SQLITE_CORRUPT]

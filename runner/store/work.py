@@ -6,17 +6,31 @@ Whatever the loop can do beforehand it does: rows are made there.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from sqlite3 import Connection
 from typing import Any, Final, NamedTuple
 
+from runner import jsontext
 from runner.errors import Lost
 from runner.model import Status
 from runner.store import rows
-from runner.store.base import FlowText, Step
+from runner.store.base import FlowText, Step, Tick
 from runner.store.rows import Row, StepRow
 from runner.store.serving import Claim, Claims
 
 # --- acceptance ---------------------------------------------------------------------------------
+
+
+class New(NamedTuple):
+    """An execution that is to be inserted."""
+
+    row: Row
+    texts: Sequence[FlowText]
+    now: float
+    #: It runs as soon as it is inserted.
+    running: bool
+    #: The number of its pins, where that is known.
+    pins: int | None
 
 
 class Kept(NamedTuple):
@@ -27,23 +41,35 @@ class Kept(NamedTuple):
     pins: int
 
 
-def accept(
-    connection: Connection,
-    row: Row,
-    texts: Sequence[FlowText],
-    now: float,
-    *,
-    running: bool,
-    pins: int | None,
-) -> Kept | None:
-    """Insert an execution; None: its id is known. *pins* is their number, where that is known."""
-    if pins is None:
-        pins = _pin(connection, row.pins, texts)
-    how = ("running", now, now, None) if running else ("queued", now, None, row.due)
-    inserted = connection.execute(_ACCEPT, (*row.seen, *how, row.due, pins, row.needs))
-    if inserted.rowcount < 1 or inserted.lastrowid is None:
-        return None
-    return Kept(inserted.lastrowid, pins)
+def accept(connection: Connection, executions: Sequence[New]) -> list[Kept | None]:
+    """Insert *executions*; None: the id of that one is known."""
+    return [kept for some in rows.portions(executions) for kept in _insert(connection, some)]
+
+
+def _insert(connection: Connection, some: Sequence[New]) -> list[Kept | None]:
+    pins = [
+        _pin(connection, each.row.pins, each.texts) if each.pins is None else each.pins
+        for each in some
+    ]
+    columns = chain.from_iterable(map(_columns, some, pins))
+    done = connection.execute(_ACCEPT[len(some)], tuple(columns))
+    last = 0 if done.lastrowid is None or done.rowcount < 1 else done.lastrowid
+    first = last - max(done.rowcount, 0) + 1  # their numbers follow each other
+    if done.rowcount == len(some):
+        return [*map(Kept, range(first, last + 1), pins)]
+    found = connection.execute(_ACCEPTED, (first, last)).fetchall() if last else []
+    numbers: dict[str, int] = dict(found)
+    taken = [numbers.pop(str(each.row.seen[0]), None) for each in some]
+    return [
+        None if number is None else Kept(number, pin)
+        for number, pin in zip(taken, pins, strict=True)
+    ]
+
+
+def _columns(each: New, pins: int) -> tuple[object, ...]:
+    row, now = each.row, each.now
+    how = ("running", now, now, None) if each.running else ("queued", now, None, row.due)
+    return (*row.seen, *how, row.due, pins, row.needs)
 
 
 def _pin(connection: Connection, pins: str, texts: Sequence[FlowText]) -> int:
@@ -55,13 +81,17 @@ def _pin(connection: Connection, pins: str, texts: Sequence[FlowText]) -> int:
     return int(added or 0)
 
 
-_ACCEPT: Final = """
+_ACCEPT: Final = rows.statements(
+    """
     INSERT INTO execution
         (id, flow, flow_id, digest, revision, generation, trigger, parent_id, durable,
          status, accepted, started, wake, due, takeovers, cancelled, pins, needs)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, 0, ?, ?)
+    VALUES {}
     ON CONFLICT (id) DO NOTHING
-"""
+    """,
+    "(?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
+)
+_ACCEPTED: Final = "SELECT id, number FROM execution WHERE number BETWEEN ? AND ?"
 _ADD_PINS: Final = "INSERT INTO pins (digests) VALUES (?)"
 _ADD_TEXT: Final = """
     INSERT INTO text (key, digest, path, content) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
@@ -131,19 +161,33 @@ _WAIT: Final = """
 """
 
 
-def finish(
-    connection: Connection, number: int, status: Status, reason: str | None, now: float
-) -> None:
-    """It has ended: its journal and all that it needed are deleted."""
-    connection.execute(_FINISH, (status, now, reason, number))
-    connection.execute("DELETE FROM step WHERE number = ?", (number,))
+class Ended(NamedTuple):
+    """How an execution ended, and when; *reason* is JSON."""
+
+    number: int
+    status: Status
+    now: float
+    reason: str | None = None
+
+
+def finish(connection: Connection, executions: Sequence[Ended]) -> list[None]:
+    """They have ended: their journals and all that they needed are deleted."""
+    ended = jsontext.write([[*each] for each in executions]).decode()
+    connection.execute(_FINISH, (ended,))
+    connection.execute(_FORGET_STEPS, (ended,))
+    return [None] * len(executions)
 
 
 _FINISH: Final = """
     UPDATE execution SET
-        status = ?, finished = ?, error = coalesce(?, error),
+        status = ended.value ->> 1, finished = ended.value ->> 2,
+        error = coalesce(ended.value ->> 3, error),
         due = NULL, wake = NULL, takeovers = NULL, cancelled = NULL, pins = NULL, needs = NULL
-    WHERE number = ? AND needs IS NOT NULL
+    FROM json_each(?) AS ended
+    WHERE execution.number = ended.value ->> 0 AND needs IS NOT NULL
+"""
+_FORGET_STEPS: Final = """
+    DELETE FROM step WHERE number IN (SELECT value ->> 0 FROM json_each(?))
 """
 
 
@@ -156,7 +200,7 @@ def cancel(connection: Connection, id_: str, now: float) -> bool:
     if status == "running":
         connection.execute("UPDATE execution SET cancelled = 1 WHERE number = ?", (number,))
     else:
-        finish(connection, number, Status.CANCELLED, None, now)
+        finish(connection, [Ended(number, Status.CANCELLED, now)])
     return True
 
 
@@ -197,17 +241,19 @@ def texts(connection: Connection, pins: Mapping[str, str]) -> Mapping[str, FlowT
     return {row[0]: FlowText(*row) for row in found if row is not None}
 
 
-def last_ticks(connection: Connection) -> dict[str, float]:
-    """The latest ticks by flow id."""
-    return dict(connection.execute("SELECT flow_id, at FROM tick").fetchall())
+def ticks(connection: Connection) -> dict[str, Tick]:
+    """How far schedules have got, by flow id."""
+    found = connection.execute("SELECT flow_id, timetable, until FROM tick")
+    return {flow_id: Tick(timetable, until) for flow_id, timetable, until in found}
 
 
-def tick(connection: Connection, flow_id: str, at: float) -> None:
-    """Note a tick; only the latest counts."""
-    connection.execute(_TICK, (flow_id, at))
+def keep_ticks(connection: Connection, ticks: Mapping[str, Tick]) -> None:
+    """Keep them; with the same timetable a schedule only moves forward."""
+    connection.executemany(_KEEP_TICK, [(flow_id, *tick) for flow_id, tick in ticks.items()])
 
 
-_TICK: Final = """
-    INSERT INTO tick (flow_id, at) VALUES (?, ?)
-    ON CONFLICT DO UPDATE SET at = max(at, excluded.at)
+_KEEP_TICK: Final = """
+    INSERT INTO tick (flow_id, timetable, until) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET timetable = excluded.timetable, until = excluded.until
+    WHERE tick.timetable <> excluded.timetable OR tick.until < excluded.until
 """

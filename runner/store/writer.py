@@ -4,23 +4,27 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 from runner.errors import StoreError
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 #: So many jobs at most share a commit.
 _BATCH: Final = 256
+
+#: SQL by whether commits wait for the disk.
+_SYNC: Final = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
 #: Bytes of what nobody waits for that may be in the queue.
 _MAX_SPARE: Final = 8 << 20
 
 
 class _Job(NamedTuple):
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[..., Any]
     #: Who waits for what comes of it.
     future: asyncio.Future[Any] | None
     #: It cannot be part of a transaction.
@@ -30,6 +34,8 @@ class _Job(NamedTuple):
     #: Of a job that nobody waits for: its bytes, and how many things it is about.
     size: int = 0
     things: int = 0
+    #: What *work* is to do together with what others want of it; None: it takes no items.
+    item: object = None
 
 
 class _Done(NamedTuple):
@@ -44,8 +50,9 @@ class Writer:
 
     There is no timer: a job that is alone is committed at once, and under load the time that the
     disk takes for one commit gathers the next. A failing batch is taken apart, so that only the
-    job fails that is the cause. *check* is called before each transaction; *explain* says what
-    an error of SQLite means. Jobs may run twice, and must have no effect but on the connection.
+    job fails that is the cause; where no transaction can begin, everybody is told at once. *check*
+    is called before each transaction; *explain* says what an error of SQLite means. Jobs may run
+    twice, and must have no effect but on the connection.
     """
 
     def __init__(
@@ -63,6 +70,8 @@ class Writer:
         self._spare_size = 0
         self._wake = threading.Event()
         self._closing = False
+        #: Whether a commit is on the disk when it returns: what nobody waits for can get lost.
+        self._synced = False
         #: What the last transaction failed with.
         self.trouble: StoreError | None = None
         #: How many of the things that nobody waits for were not done.
@@ -83,13 +92,33 @@ class Writer:
         *then* is called before, whatever became of who waits, with what *work* returned, or None.
         A job that cannot be part of a transaction runs *alone*. Raises StoreError once closed.
         """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._add(_Job(work, future, alone, then))
+        return future
+
+    def do_among(
+        self,
+        work: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
+        *,
+        then: Callable[[T | None], None] | None = None,
+    ) -> asyncio.Future[T]:
+        """
+        The same for one *item* of *work*, which is given all at once that queued one after another.
+
+        Python lets another thread run at every statement, and takes milliseconds to come back
+        from a busy loop: a batch is to take few statements, however many jobs it has.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._add(_Job(work, future, then=then, item=item))
+        return future
+
+    def _add(self, job: _Job) -> None:
         if self._closing:
             raise StoreError("the store is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.append(_Job(work, future, alone, then))
+        self._jobs.append(job)
         if not self._wake.is_set():  # looking is cheaper
             self._wake.set()
-        return future
 
     def offer(
         self, work: Callable[[sqlite3.Connection], object], *, size: int, things: int
@@ -154,25 +183,47 @@ class Writer:
 
     def _commit(self, batch: list[_Job]) -> list[_Done]:
         try:
-            if batch[0].alone:
-                return [_Done(batch[0], batch[0].work(self._connection))]
-            with self._transaction() as connection:
-                return [_Done(job, job.work(connection)) for job in batch]
+            self._check()
+            self._sync(any(job.future is not None for job in batch))
+            if not batch[0].alone:
+                self._connection.execute("BEGIN IMMEDIATE")
+        except Exception as error:  # of nobody's job: the others would only wait for the same
+            waiting = [self._jobs.popleft() for _ in range(len(self._jobs))]
+            return [_Done(job, error=self._told(error)) for job in (*batch, *waiting)]
+        try:
+            return self._done(batch)
         except Exception as error:  # of anybody's job, or of the disk: each is told its own
             if len(batch) == 1:
-                told = self._explain(error) if isinstance(error, sqlite3.Error) else error
-                return [_Done(batch[0], error=told)]
+                return [_Done(batch[0], error=self._told(error))]
         return [done for job in batch for done in self._commit([job])]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _sync(self, wanted: bool) -> None:
+        """Wait for the disk at each commit, or leave that to the next one that somebody awaits."""
+        if wanted is not self._synced:
+            self._connection.execute(_SYNC[wanted])
+            self._synced = wanted
+
+    def _done(self, batch: list[_Job]) -> list[_Done]:
         connection = self._connection
-        self._check()
-        connection.execute("BEGIN IMMEDIATE")
         try:
-            yield connection
-            connection.execute("COMMIT")
+            done = [*_did(connection, batch)]
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk may have ended it
                 connection.execute("ROLLBACK")
             raise
+        return done
+
+    def _told(self, error: Exception) -> Exception:
+        return self._explain(error) if isinstance(error, sqlite3.Error) else error
+
+
+def _did(connection: sqlite3.Connection, batch: Sequence[_Job]) -> Iterator[_Done]:
+    """What came of each job, in order."""
+    for work, jobs in groupby(batch, key=lambda job: job.work):
+        some = [*jobs]
+        if some[0].item is None:
+            yield from [_Done(job, work(connection)) for job in some]
+        else:
+            yield from map(_Done, some, work(connection, [job.item for job in some]))

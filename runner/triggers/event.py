@@ -6,6 +6,7 @@ What an operation causes, its execution tells by itself; all of them find their 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from runner import jsontext, listeners
@@ -166,9 +167,11 @@ class OwnEvents:
             unsubscribe()
             self._listen(False)
 
-    async def settle(self) -> None:
-        """Wait until everything that happened is told."""
-        await self._waiting.join()
+    async def settle(self, seconds: float) -> None:
+        """Wait until everything that happened is told: so many *seconds* at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._waiting.join()
 
     def write(self, record: Record, /) -> None:
         """Note down what a record says; the recorder counts what there is no room for."""

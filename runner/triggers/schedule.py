@@ -6,8 +6,8 @@ the wall may be set, and stands still to the timers while the machine sleeps, so
 at every wake, and the timer never waits for longer than a minute.
 
 What a schedule fires until some moment is *dealt with* once, whatever the clock does: a fire is
-late, or missed, and then its flow's `missed` decides, but it never comes twice. Nobody waits here
-for an execution, so slow ones hold nothing up.
+late, or missed, and then its flow's `missed` decides, but it never comes twice. What the store
+cannot take is not dealt with. Nobody waits here for an execution, so slow ones hold nothing up.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from runner.engine import Engine
-from runner.errors import Conflict, RunnerError
+from runner.errors import Conflict, RunnerError, StoreError
 from runner.ids import derived_id
 from runner.model import Flow, Generation, Schedule, Start
 from runner.operators import iso
 from runner.records import Recorder
 from runner.registry import Registry
-from runner.triggers.ticks import Tick, Ticks
+from runner.store.base import Tick, Ticks
 from runner.types import JSONObject
 
 #: Seconds between two looks at the clock, at most.
@@ -79,7 +79,11 @@ class Schedules:
         self._saved: dict[str, Tick] = {}
         self._unsaved = False
         self._complained = False
+        #: The store could not keep a fire, which has to come again.
+        self._failed = False
         self._changed = asyncio.Event()
+        #: What runs in this process because it fires in every one of several.
+        self._here: set[asyncio.Task[None]] = set()
 
     def next_fire(self, flow: str) -> datetime | None:
         """When the flow with this id fires next, in UTC; None where no schedule starts it."""
@@ -105,9 +109,12 @@ class Schedules:
     async def wake(self) -> float:
         """Start what is due now, and give the seconds until there may be more."""
         now = self._look()
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and not self._failed:
             await self._fire(self._places[self._heap[0][1]], now)
             await asyncio.sleep(0)  # ten thousand may be due, and others want a turn
+        if self._failed:
+            self._failed = False
+            self._arrange()
         await self._save()
         if not self._heap:
             return _LOOK_EVERY
@@ -151,7 +158,8 @@ class Schedules:
         tick = self._recalled.pop(flow.id, None)
         if tick is None or tick.timetable != str(schedule.timetable):
             return now
-        return now if tick.until > now + _CORRECTION else tick.until
+        until = datetime.fromtimestamp(tick.until, UTC)
+        return now if until > now + _CORRECTION else until
 
     def _arrange(self) -> None:
         self._heap = [(place.due, id_) for id_, place in self._places.items()]
@@ -187,22 +195,56 @@ class Schedules:
             data = {"since": iso(first), "until": iso(until), "started": len(fires)}
             self._refuse(flow, {**error, "code": "MISSED"}, data)
         for nominal in fires:
-            await self._start(flow, nominal, shared=shared)
+            start = self._start(flow, nominal, shared=shared)
+            try:
+                await self._begin(start, shared=shared)
+            except asyncio.CancelledError:  # if it is kept, it comes again, and to nothing
+                place.advance(nominal - _SECOND)
+                raise
+            except StoreError as error:  # and then it comes late, or `missed` decides
+                if place.put_back(nominal, now + _SECOND):
+                    self._refuse_start(start, error)
+                self._failed = True
+                break
 
-    async def _start(self, flow: Flow, nominal: datetime, *, shared: bool) -> None:
-        start = Start(
+    def _start(self, flow: Flow, nominal: datetime, *, shared: bool) -> Start:
+        return Start(
             flow=flow,
             generation=self._generation,
             trigger_data=None,
             id=_id(flow, nominal) if shared else None,
             nominal=iso(nominal),
         )
+
+    async def _begin(self, start: Start, *, shared: bool) -> None:
+        """Accept it, or say why not. Raises StoreError where that may be otherwise soon."""
+        if shared or not self._engine.store.shared:
+            await self._accept(start)
+        else:  # who shares the store would run what is accepted here
+            task = asyncio.create_task(self._run_here(start))
+            self._here.add(task)
+            task.add_done_callback(self._here.discard)
+
+    async def _accept(self, start: Start) -> None:
         try:
-            if not (await self._engine.accept(start)).new:
+            receipt = await self._engine.accept(start)
+            # Where the store is shared, another process was faster: that is as it should be.
+            if not receipt.new and not self._engine.store.shared:
                 raise Conflict("This fire has its execution already.")
+        except StoreError:
+            raise
         except RunnerError as error:
-            told = {"name": type(error).__name__, "message": error.message, "code": error.code}
-            self._refuse(flow, told, {"nominal": iso(nominal)})
+            self._refuse_start(start, error)
+
+    async def _run_here(self, start: Start) -> None:
+        try:
+            await self._engine.result(await self._engine.start(start))
+        except RunnerError as error:
+            self._refuse_start(start, error)
+
+    def _refuse_start(self, start: Start, error: RunnerError) -> None:
+        told = {"name": type(error).__name__, "message": error.message, "code": error.code}
+        self._refuse(start.flow, told, {"nominal": start.nominal})
 
     def _refuse(self, flow: Flow, error: JSONObject, data: JSONObject) -> None:
         self._recorder.emit(
@@ -214,8 +256,8 @@ class Schedules:
     async def recall(self) -> None:
         """Learn how far an earlier process has got."""
         try:
-            self._saved = dict(await asyncio.to_thread(self._ticks.load))
-        except (OSError, ValueError) as error:
+            self._saved = dict(await self._ticks.ticks())
+        except StoreError as error:
             self._complain(f"how far schedules had got cannot be read: {error}")
         self._recalled = dict(self._saved)
 
@@ -225,11 +267,12 @@ class Schedules:
             return
         self._unsaved = False
         kept = {id_: place.tick for id_, place in self._places.items() if place.is_kept}
-        if kept == self._saved:
+        changed = {id_: tick for id_, tick in kept.items() if self._saved.get(id_) != tick}
+        if not changed:
             return
         try:
-            await asyncio.to_thread(self._ticks.save, kept)
-        except OSError as error:
+            await self._ticks.keep_ticks(changed)
+        except StoreError as error:
             self._complain(f"how far schedules have got cannot be kept: {error}")
         else:
             self._saved, self._complained = kept, False
@@ -244,11 +287,13 @@ class Schedules:
 class _Place:
     """A schedule that is attached, and how far it has got."""
 
-    __slots__ = ("delay", "due", "flow", "nominal", "schedule", "timetable", "until")
+    __slots__ = ("delay", "due", "flow", "late", "nominal", "schedule", "timetable", "until")
 
     def __init__(self, flow: Flow, schedule: Schedule, until: datetime) -> None:
         self.timetable = str(schedule.timetable)
         self.until = until
+        #: The fire that was put back last.
+        self.late: datetime | None = None
         self.become(flow, schedule)
 
     def become(self, flow: Flow, schedule: Schedule) -> None:
@@ -263,6 +308,13 @@ class _Place:
         self.nominal = self.schedule.timetable.next(until)
         self.delay = _delay(self.flow, self.schedule, self.nominal)
         self.due = self.nominal + self.delay
+
+    def put_back(self, nominal: datetime, due: datetime) -> bool:
+        """Have the fire of *nominal* come again at *due*; whether that is the first time."""
+        self.advance(nominal - _SECOND)
+        self.due = due
+        again, self.late = self.late == nominal, nominal
+        return not again
 
     def wanted(self, until: datetime) -> list[datetime]:
         """Those of the fires until *until* that are worth starting, oldest first."""
@@ -284,7 +336,7 @@ class _Place:
     @property
     def tick(self) -> Tick:
         """How far it has got."""
-        return Tick(self.timetable, self.until)
+        return Tick(self.timetable, self.until.timestamp())
 
 
 def _schedules(generation: Generation) -> Iterator[tuple[Flow, Schedule]]:

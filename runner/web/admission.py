@@ -16,8 +16,9 @@ from runner.model import Accountability, Auth, Webhook
 from runner.secrets import SecretMissing
 from runner.web import callers
 from runner.web.keys import SETTINGS
+from runner.web.repeats import Proof
 
-Verify: TypeAlias = Callable[[bytes], None]
+Verify: TypeAlias = Callable[[bytes], Proof]
 """Takes the bytes of the body; raises what `admit` does."""
 
 
@@ -58,33 +59,34 @@ def caller(request: web.Request, webhook: Webhook) -> Accountability:
     return callers.identify(request).accountability
 
 
-def admit(request: web.Request, webhook: Webhook) -> Verify | None:
+def admit(request: web.Request, webhook: Webhook) -> Proof | Verify:
     """
-    Let in who proves themselves without the body; of others, give what then looks at the body.
+    How somebody has proven themselves; of those who sign, what finds that out with the body.
 
     Raises InvalidCredentials where no way is open any more, and CannotAuthenticate where one would
     be if its secret were there: nobody is let in by that.
     """
     refusals: list[RunnerError] = []
     signed: list[Auth] = []
-    proven = False
+    proof: Proof | None = None
     for auth in webhook.auth:  # all of them, so that the time taken tells nothing
         if auth.scheme is not None and auth.header in request.headers:
             signed.append(auth)
         elif refusal := _refusal(request, auth):
             refusals.append(refusal)
         else:
-            proven = True
-    if proven:
-        return None
+            proof = proof or Proof(auth.header)
+    if proof is not None:
+        return proof
     if not signed:  # before the body is read: a stranger's costs nothing
         raise _told(webhook, refusals)
 
-    def verify(body: bytes) -> None:
-        found = [_signature_refusal(request, each, body) for each in signed]
-        more = [each for each in found if each is not None]
-        if len(more) == len(signed):
-            raise _told(webhook, [*refusals, *more])
+    def verify(body: bytes) -> Proof:
+        found = [_signature(request, each, body) for each in signed]
+        for each in found:
+            if isinstance(each, Proof):
+                return each
+        raise _told(webhook, [*refusals, *(e for e in found if not isinstance(e, Proof))])
 
     return verify
 
@@ -122,8 +124,8 @@ def _refusal(request: web.Request, auth: Auth) -> RunnerError | None:
     return missing or InvalidCredentials(wrong)
 
 
-def _signature_refusal(request: web.Request, auth: Auth, body: bytes) -> RunnerError | None:
-    """Why *body* is not signed; None: it is."""
+def _signature(request: web.Request, auth: Auth, body: bytes) -> Proof | RunnerError:
+    """How *body* is signed, or why it is not."""
     assert auth.scheme is not None  # noqa: S101 - the caller has seen to it
     keys, missing = _keys(request, auth)
     headers: dict[str, str] = {}
@@ -134,10 +136,10 @@ def _signature_refusal(request: web.Request, auth: Auth, body: bytes) -> RunnerE
             return InvalidCredentials(f"the header {name} is there more than once")
         headers.update((name, value) for value in values)
     try:
-        signatures.verify(auth.scheme, keys, headers, body, time.time())
+        message = signatures.verify(auth.scheme, keys, headers, body, time.time())
     except InvalidCredentials as refusal:
         return missing or refusal
-    return None
+    return Proof(auth.header, auth.scheme, message)
 
 
 def _keys(request: web.Request, auth: Auth) -> tuple[list[bytes], CannotAuthenticate | None]:

@@ -12,6 +12,7 @@ from runner.errors import (
     MethodNotAllowed,
     RequestsExceeded,
     RunnerError,
+    StoreError,
     Unavailable,
 )
 from runner.model import Result, Status
@@ -59,7 +60,8 @@ def refuse(error: RunnerError, headers: Mapping[str, str] | None = None) -> web.
     if error.status >= 500 and not isinstance(error, Unavailable):
         return envelope([{"message": _UNEXPECTED, "extensions": {"code": _INTERNAL}}], 500, more)
     extensions = {**_reason(error), **error.extensions, "code": error.code}
-    return envelope([{"message": error.message, "extensions": extensions}], error.status, more)
+    message = error.told if isinstance(error, StoreError) else error.message
+    return envelope([{"message": message, "extensions": extensions}], error.status, more)
 
 
 def _reason(error: RunnerError) -> JSONObject:
@@ -85,6 +87,9 @@ def failure(result: Result, *, trusted: bool, headers: Mapping[str, str]) -> web
         case Result(Status.TIMED_OUT, dict(error)):
             told = {"message": error.get("message"), "extensions": {"code": error.get("code")}}
             return envelope([told], 504, headers)
+        case Result(Status.CANCELLED, {"code": "CANCELLED"}):  # somebody meant it
+            told = {"message": "The execution was cancelled.", "extensions": {"code": "CANCELLED"}}
+            return envelope([told], 409, headers)
         case _:
             return refuse(Unavailable("The execution was ended; try again later."), headers)
 

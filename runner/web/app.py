@@ -1,6 +1,7 @@
 """Put the routes together."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial, wraps
 
@@ -15,8 +16,19 @@ from runner.settings import Settings
 from runner.types import JSONObject
 from runner.web import answers, callers, delivery
 from runner.web.brake import Brake
+from runner.web.executions import ASKING, QUESTIONS
 from runner.web.graphql import AT_ONCE, GRAPHQL
-from runner.web.keys import ENGINE, RECORDER, REGISTRY, REPEATS, SETTINGS, SOURCE, Handler, Source
+from runner.web.keys import (
+    ENGINE,
+    LEFT_OUT,
+    RECORDER,
+    REGISTRY,
+    REPEATS,
+    SETTINGS,
+    SOURCE,
+    Handler,
+    Source,
+)
 from runner.web.listing import LISTING, Listing, NextFire
 from runner.web.repeats import Repeats
 from runner.web.routes import ROUTES
@@ -35,18 +47,25 @@ def build(
     source_: Source,
     recorder: Recorder,
     next_fire: NextFire = lambda _: None,
+    left_out: Callable[[], str] = str,
 ) -> web.Application:
-    """The application with all routes, for `server.listening`."""
+    """
+    The application with all routes, for `server.listening`.
+
+    *left_out* says what of the history is missing; empty: nothing is.
+    """
     app = web.Application()
     app[SETTINGS] = settings
     app[REGISTRY] = registry
     app[ENGINE] = engine
     app[SOURCE] = source_
     app[RECORDER] = recorder
+    app[LEFT_OUT] = left_out
     app[REPEATS] = Repeats()
     app[BRAKE] = Brake()
     app[LISTING] = Listing(registry, source_, partial(_last_execution, engine), next_fire)
     app[SPECS] = Specs(ROUTES)
+    app[ASKING] = asyncio.Semaphore(QUESTIONS)
     app[GRAPHQL] = asyncio.Semaphore(AT_ONCE)
     for route in ROUTES:
         for method in route.methods:

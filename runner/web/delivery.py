@@ -15,6 +15,7 @@ from runner.redact import PLACEHOLDER, SENSITIVE
 from runner.types import JSONObject
 from runner.web import bodies, callers
 from runner.web.keys import RECORDER, SETTINGS
+from runner.web.repeats import Proof
 
 #: A browser keeps at most 180 cookies for a site.
 _MAX_CREDENTIALS: Final = 200
@@ -37,12 +38,14 @@ class Delivery(NamedTuple):
     credentials: tuple[str, ...]
     #: The caller's W3C trace, where they say one.
     trace_id: str | None
+    #: What *verify* said of it.
+    proof: Proof | None = None
 
 
 async def read(
     request: web.Request,
     webhook: Webhook | None = None,
-    verify: Callable[[bytes], None] | None = None,
+    verify: Callable[[bytes], Proof] | None = None,
 ) -> Delivery:
     """
     What a start by *request* has to go on.
@@ -55,8 +58,7 @@ async def read(
     headers, found = _headers(request, _NONE if webhook is None else webhook.auth_headers)
     _check_number(found)
     body = await bodies.read(request, (webhook and webhook.max_body) or limits.body)
-    if verify is not None:
-        verify(body)
+    proof = None if verify is None else verify(body)
     if found:
         _hide_credentials(headers, webhook)
     data = {
@@ -68,7 +70,7 @@ async def read(
         "method": request.method,
         "headers": headers,
     }
-    return Delivery(data, found, trace_id(headers.get("traceparent")))
+    return Delivery(data, found, trace_id(headers.get("traceparent")), proof)
 
 
 def credentials(request: web.Request) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from runner.web.keys import ENGINE, REGISTRY
+from runner.web import callers
+from runner.web.keys import ENGINE, LEFT_OUT, REGISTRY
 
 _TEXT = "text/plain"
 
@@ -31,9 +32,19 @@ async def readyz(request: web.Request) -> web.Response:
         for name, good in checks.items()
     ]
     # What it cannot keep it refuses by itself; who waits for an answer can still be served.
-    trouble = request.app[ENGINE].store.trouble
-    lines.append("[+]store ok" if trouble is None else f"[-]store {trouble}")
+    lines.append(_store(request))
+    left_out = request.app[LEFT_OUT]()
+    lines.append(f"[+]history ok ({left_out} left out)" if left_out else "[+]history ok")
     return web.Response(text="\n".join([*lines, ""]), status=status, content_type=_TEXT)
+
+
+def _store(request: web.Request) -> str:
+    store = request.app[ENGINE].store
+    if store.trouble is None:
+        return f"[+]store ok ({store.kind})"
+    # It names folders and servers: not for everybody.
+    may_read = callers.identify(request).role.allows("source", "read")
+    return f"[-]store {store.trouble if may_read else 'failed'}"
 
 
 async def ping(_: web.Request) -> web.Response:

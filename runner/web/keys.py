@@ -34,6 +34,7 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 REPEATS: web.AppKey[Repeats] = web.AppKey("repeats", Repeats)
 RECORDER: web.AppKey[Recorder] = web.AppKey("recorder", Recorder)
+LEFT_OUT: web.AppKey[Callable[[], str]] = web.AppKey("left_out")
 SOURCE: web.AppKey[Source] = web.AppKey("source", Source)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -13,6 +13,7 @@ from runner.fit import is_small
 from runner.query import export
 from runner.query.model import Query, invalid
 from runner.query.run import effort, one, run
+from runner.query.sieve import Sieve
 from runner.query.tables import Tables
 from runner.types import JSONObject
 from runner.web import answers, bodies
@@ -54,6 +55,16 @@ async def many(query: Query, tables: Tables) -> web.Response:
         return _answer(query, found.data, found.meta)
 
     return await _beside(answer, size)
+
+
+async def sifted(query: Query, sieve: Sieve, note: JSONObject) -> web.Response:
+    """The answer to a question about what *sieve* has taken; *note* stands in its `meta` too."""
+
+    def answer() -> web.Response:
+        found = sieve.answer()
+        return _answer(query, found.data, {**(found.meta or {}), **note} or None)
+
+    return await asyncio.to_thread(answer)
 
 
 async def single(query: Query, key: str, tables: Tables, names: str) -> web.Response:

@@ -5,6 +5,7 @@ A name counts only of who has proven to be somebody: otherwise anybody could hav
 another taken for a repeated one.
 """
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from aiohttp import web
 from runner.errors import Conflict
 from runner.ids import derived_id
 from runner.model import Accountability, Flow, Webhook
+from runner.signatures import Scheme
 from runner.types import JSONObject, JSONValue
 
 _LONGEST: Final = 1 << 16
@@ -30,27 +32,37 @@ _DAY: Final = 86_400.0
 # --- names --------------------------------------------------------------------------------------
 
 
+class Proof(NamedTuple):
+    """How the sender of a delivery has proven themselves to a webhook."""
+
+    #: The header that it is in.
+    header: str
+    #: How they sign; None: they sent the secret itself.
+    scheme: Scheme | None = None
+    #: What is signed.
+    signed: bytes = b""
+
+
 def execution_id(
     request: web.Request,
     flow: Flow,
     who: Accountability,
     trigger_data: JSONObject,
     env: Mapping[str, str],
+    proof: Proof | None = None,
 ) -> str | None:
     """
     The id that every arrival of this delivery gives to its execution; None: it has no name.
 
-    It follows from flow, sender and name.
+    It follows from flow, sender and name. Of what came with a *proof* that covers it, what it does
+    not cover counts for nothing: whoever sends the delivery again could have changed that.
     """
-    headers = request.headers
-    auth_headers = flow.trigger.auth_headers if isinstance(flow.trigger, Webhook) else frozenset()
-    proven = sorted(name for name in auth_headers if name in headers)
-    if not proven and who.user is None and who.role is None and not who.admin:
+    if proof is None and who.user is None and who.role is None and not who.admin:
         return None
-    name = _name(request, flow, who, trigger_data, env)
+    name = _name(request, flow, who, trigger_data, env, proof)
     if name is None:
         return None
-    sender = "\n".join((*proven, who.user or "", who.role or ""))
+    sender = f"{who.user or ''}\n{who.role or ''}" if proof is None else proof.header
     return derived_id(flow.id, f"{sender}\n\n{name}")
 
 
@@ -60,15 +72,21 @@ def _name(
     who: Accountability,
     trigger_data: JSONObject,
     env: Mapping[str, str],
+    proof: Proof | None,
 ) -> str | None:
     trigger, headers = flow.trigger, request.headers
-    names = [*_NAMES]
-    if isinstance(trigger, Webhook):
-        if trigger.name is not None:
-            known: JSONObject = {"$trigger": trigger_data, "$accountability": who.as_data()}
-            value: JSONValue = trigger.name.render({**known, "$env": dict(env)})
-            return None if value in (None, "") else f"key={value}"
-        names = [each.scheme.id for each in trigger.auth if each.scheme is not None] + names
+    if isinstance(trigger, Webhook) and trigger.name is not None:
+        known: JSONObject = {"$trigger": trigger_data, "$accountability": who.as_data()}
+        value: JSONValue = trigger.name.render({**known, "$env": dict(env)})
+        return None if value in (None, "") else f"key={value}"
+    names: tuple[str, ...] = _NAMES
+    if proof is not None and proof.scheme is not None:
+        scheme = proof.scheme
+        if scheme.dated and "id" in scheme.fields:
+            return f"{scheme.id}={headers[scheme.id]}"
+        if scheme.dated:
+            return f"signed={hashlib.sha256(proof.signed).hexdigest()}"
+        names = (scheme.id, *names)
     if "ce-source" in headers and "ce-id" in headers:
         return f"ce={headers['ce-source']}\n{headers['ce-id']}"
     for each in filter(None, names):
@@ -93,6 +111,14 @@ class _Known(NamedTuple):
     #: None: it runs, or its answer was too long.
     answer: tuple[int, bytes, Mapping[str, str]] | None
     runs: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of its answer: a flow may write long headers, too."""
+        if self.answer is None:
+            return 0
+        _, body, headers = self.answer
+        return len(body) + sum(map(len, (*headers.keys(), *headers.values())))
 
 
 class Repeats:
@@ -132,11 +158,9 @@ class Repeats:
             return
         body = answer.body if isinstance(answer, web.Response) else None
         kept = body if isinstance(body, bytes) else b""
-        if len(kept) > _LONGEST:
-            self._known[id_] = _Known(known.at, None)
-            return
-        self._known[id_] = _Known(known.at, (answer.status, kept, dict(answer.headers)))
-        self._bytes += len(kept)
+        first = _Known(known.at, (answer.status, kept, dict(answer.headers)))
+        self._known[id_] = first if first.size <= _LONGEST else _Known(known.at, None)
+        self._bytes += self._known[id_].size
 
     def _forget(self) -> None:
         old = self._clock() - _DAY
@@ -146,4 +170,4 @@ class Repeats:
             if few and first.at >= old:
                 return
             _, known = self._known.popitem(last=False)
-            self._bytes -= 0 if known.answer is None else len(known.answer[1])
+            self._bytes -= known.size

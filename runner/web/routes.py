@@ -146,10 +146,15 @@ _ID: Final = (Parameter("id", "The id of an execution.", TEXT, in_path=True),)
 
 def _executions(path: str) -> tuple[Route, ...]:
     read, unknown = ("executions", "read"), refusal(RouteNotFound)
+    standing = members(id=TEXT, status=TEXT)
     asked: Content = {JSON: shapes.rows(EXECUTIONS), **_FILES}
     listing = Promise(
-        summary="List the newest executions",
-        description="The newest 10,000 that are under way or remembered.",
+        summary="List executions",
+        description=(
+            "Those that are under way or remembered. One question is about the newest 100,000 at"
+            " most; where there are more, `meta.newest` says that. Direct ones that still run are"
+            " listed where they run; what other flows start inside of them, when it has ended."
+        ),
         needs=read,
         security=TOKEN,
         parameters=shapes.question(EXECUTIONS),
@@ -166,22 +171,45 @@ def _executions(path: str) -> tuple[Route, ...]:
     )
     stream = Promise(
         summary="Tell the records of executions as they come",
-        description="Server-sent events, each a record.",
+        description=(
+            "Server-sent events, each a record, from now on: nothing is repeated, so who was away"
+            " asks for the executions. A reader that is too slow misses some, and is told how many"
+            " by an event `log.suppressed`; one that takes nothing for 30 s is left. A comment"
+            " comes every second in which nothing happens. It ends when the runner stops."
+        ),
         needs=read,
         security=TOKEN,
         answers={"200": Answer("Events.", {"text/event-stream": TEXT})},
     )
     cancel = Promise(
-        summary="End an accepted execution",
+        summary="End an execution that is under way",
+        description=(
+            "One that waits has ended when this is answered. One that runs, here or in another"
+            " replica, ends within a second or so, as soon as its operation lets go; a caller that"
+            " waits for it is answered 409 CANCELLED. Direct executions can be cancelled where"
+            " they run."
+        ),
         needs=("executions", "cancel"),
         security=TOKEN,
         parameters=_ID,
-        answers=_data("Whether it was under way.", members(id=TEXT, cancelled=shapes.BOOLEAN)),
-        refusals=(unknown,),
+        answers={
+            "200": Answer("It has ended.", {JSON: members(data=standing)}),
+            "202": Answer(
+                "It runs, and is about to end.",
+                {JSON: members(data=standing)},
+                {"Location": "Where to ask how it does."},
+            ),
+        },
+        refusals=(unknown, refusal(executions.NotCancelled)),
     )
     replay = Promise(
         summary="Run an execution again",
-        description="With what started it, and the flow as it is now.",
+        description=(
+            "With what started it, the flow as it is now, and the permissions of whoever caused it"
+            " then, whatever the caller's own: `execution.started` says who asked for it, as"
+            " `data.replay`. One that is under way can run again too, where it runs or its first"
+            " record is known: that takes a second."
+        ),
         needs=("executions", "replay"),
         security=TOKEN,
         parameters=_ID,

@@ -56,7 +56,11 @@ _NOT_STARTED: Final = tuple(
     )
 )
 #: What keeps its result from being answered.
-_NOT_ANSWERED: Final = (refusal(RunnerError), Refusal(504, "TIMED_OUT", "It took too long."))
+_NOT_ANSWERED: Final = (
+    refusal(RunnerError),
+    Refusal(409, "CANCELLED", "Somebody cancelled it, or a newer start took its place."),
+    Refusal(504, "TIMED_OUT", "It took too long."),
+)
 
 _REVISION: Final = {"X-Flow-Revision": "The commit, or what stands for it, of the flow that ran."}
 _RECEIPT: Final = members(
@@ -64,11 +68,7 @@ _RECEIPT: Final = members(
 )
 ACCEPTED: Final = Answer(
     "It will run.",
-    {
-        JSON: members(
-            ["id", "durable"], id=TEXT, durable={"type": "boolean"}, duplicate={"const": True}
-        )
-    },
+    {JSON: _RECEIPT},
     {**_REVISION, "Location": "Where to ask how it does."},
 )
 _ANSWERED: Final = Answer("What the flow answers.", {JSON: {}}, _REVISION)

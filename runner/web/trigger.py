@@ -39,7 +39,7 @@ from runner.types import Chain, JSONObject, JSONValue
 from runner.web import admission, answers, callers, delivery, replies
 from runner.web.delivery import Delivery
 from runner.web.keys import ENGINE, REGISTRY, REPEATS, SETTINGS
-from runner.web.repeats import execution_id
+from runner.web.repeats import Proof, execution_id
 from runner.webhooks import unanswerable
 
 
@@ -115,7 +115,7 @@ async def _start(request: web.Request, generation: Generation, flow: Flow) -> St
         accountability=who,
         credentials=brought.credentials,
         trace_id=brought.trace_id,
-        id=execution_id(request, flow, who, brought.data, request.app[SETTINGS].env),
+        id=execution_id(request, flow, who, brought.data, request.app[SETTINGS].env, brought.proof),
     )
 
 
@@ -123,11 +123,14 @@ async def _webhook(request: web.Request, webhook: Webhook) -> tuple[Accountabili
     _check_method(request, webhook.method)
     if webhook.allow_ips:
         admission.check_address(request, webhook)
-    verify = admission.admit(request, webhook) if webhook.auth else None
+    proof = admission.admit(request, webhook) if webhook.auth else None
     who = admission.caller(request, webhook)
     # Before the body is read: what cannot start should not fill the memory first.
     request.app[ENGINE].check(durable=webhook.asynchronous)
-    brought = await delivery.read(request, webhook, verify)
+    if isinstance(proof, Proof):
+        brought = (await delivery.read(request, webhook))._replace(proof=proof)
+    else:
+        brought = await delivery.read(request, webhook, proof)
     if webhook.wants is not None:
         _check_wanted(webhook.wants, who, brought)
     if webhook.misfits is not None:

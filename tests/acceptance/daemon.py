@@ -17,7 +17,7 @@ from runner.types import JSONObject
 from tests.records import check_record
 
 #: Seconds that anything may take before a test fails.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Answer(NamedTuple):
@@ -60,6 +60,7 @@ class Daemon:
         self.stdout = b""
         self.stderr = b""
         self.url = ""
+        self.spawned = False
 
     def write(self, **files: str) -> None:
         """Write flow files; `__` in a name stands for `/`."""
@@ -71,7 +72,8 @@ class Daemon:
             aside.replace(path)
 
     def __enter__(self) -> Self:
-        self.spawn()
+        if not self.spawned:
+            self.spawn()
         try:
             self.url = self.wait_for("daemon.started")["data"]["listen"]
         except BaseException:
@@ -85,8 +87,11 @@ class Daemon:
 
     def spawn(self) -> None:
         """Start it, and do not wait for anything."""
+        self.spawned = True
         options = ["--listen=127.0.0.1:0", f"--state={self.state}", f"--secrets-dir={self.secrets}"]
         given = {argument.partition("=")[0] for argument in self._arguments}
+        if "RUNNER_STATE" in self._environ:
+            given.add("--state")
         self.process = subprocess.Popen(
             [
                 sys.executable, "-m", "runner", "serve", str(self.flows),

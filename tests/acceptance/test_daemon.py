@@ -69,7 +69,8 @@ def test_a_flow_answers_and_a_change_is_live(home: Daemon) -> None:
 
         assert daemon.get("/flows/trigger/hello").json == 2
         assert daemon.stop() == 0
-    events = [record["event"] for record in daemon.records]
+    # A busy machine may have something to say about itself.
+    events = [each["event"] for each in daemon.records if each["event"] != "daemon.stalled"]
     assert events[0] == "daemon.started"
     assert events[-2:] == ["daemon.draining", "daemon.stopped"]
     assert daemon.stderr == b""

@@ -15,7 +15,7 @@ import pytest
 import watchfiles
 
 from runner import source, watch
-from runner.lastgood import LastGood
+from runner.lastgood import LastGoodFolder
 from runner.model import Generation, State
 from tests.reloading import BROKEN, QUICK, Reloading, flow, versions
 
@@ -518,4 +518,5 @@ async def test_the_end_leaves_nothing_undone(tmp_path: Path) -> None:
         await folder.next()
 
     assert asyncio.all_tasks() == before
-    assert LastGood(tmp_path / "state", folder.root).recall_all() == {"a.yaml": flow().encode()}
+    last_good = LastGoodFolder(tmp_path / "state", folder.root)
+    assert last_good.recall_all() == {"a.yaml": flow().encode()}

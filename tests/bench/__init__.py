@@ -7,6 +7,7 @@ Benchmarks: each is one command, prints a table, and as its last line one JSON o
     python -m tests.bench.templates   rendering beside plain Python
     python -m tests.bench.dispatch    operations beside plain awaits
     python -m tests.bench.start       start and memory beside bare aiohttp
+    python -m tests.bench.soak        ten minutes of mixed load: what grows, what leaks, what stalls
 
 Every ratio is of things measured in turn in the same run, as machines differ from minute to
 minute. `--quick` takes less of everything: enough to see that a benchmark works, not to quote it.

@@ -178,4 +178,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def ratios(figures: Mapping[str, float]) -> None:
     """The last line of a benchmark: its ratios, for programs."""
-    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    print(
+        json.dumps({name: round(value, 3) for name, value in figures.items()}, ensure_ascii=False)
+    )

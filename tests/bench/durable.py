@@ -1,4 +1,9 @@
-"""Accepted executions per second in SQLite, beside rows per second of the barest group commit."""
+"""
+Accepted executions per second in SQLite.
+
+First over HTTP, beside the same flow where nothing survives the process; then by the store alone,
+beside rows per second of the barest group commit.
+"""
 
 import asyncio
 import contextlib
@@ -18,7 +23,7 @@ from runner.ids import random_id
 from runner.model import Resolved, Result, Status
 from runner.store.base import Accepted, FlowText, Journal, Step
 from runner.store.sqlite import SQLiteStore
-from tests.bench import common
+from tests.bench import accepts, common
 
 _CALLERS = 64
 _STEPS = 3
@@ -38,16 +43,20 @@ class _Keeper(NamedTuple):
 
 
 def main() -> None:
-    """In turn: the bare thread, accepting alone, and accepting while executions run."""
+    """Both comparisons, one after the other."""
     quick = common.arguments(__doc__).quick
+    over_http = accepts.compare(*((1, 1) if quick else (7, 3)))
+    print()
     with contextlib.suppress(ImportError):
         import uvloop
 
         uvloop.install()
-    asyncio.run(_compare(*((3, 10) if quick else (15, 30))))
+    alone = asyncio.run(_compare(*((3, 10) if quick else (15, 30))))
+    common.ratios(over_http | alone)
 
 
-async def _compare(rounds: int, each: int) -> None:
+async def _compare(rounds: int, each: int) -> dict[str, float]:
+    """In turn: the bare thread, accepting alone, and accepting while executions run."""
     names = ("bare", "accepted", "run", "steps")
     figures: dict[str, list[float]] = {name: [] for name in names}
     async with AsyncExitStack() as stack:
@@ -74,7 +83,7 @@ async def _compare(rounds: int, each: int) -> None:
         for name in names
     ]  # fmt: skip
     common.table([f"{_CALLERS} callers at a time", "per s", "µs", "÷ bare"], rows)
-    common.ratios({name: rates[name] / rates["bare"] for name in names[1:]})
+    return {name: rates[name] / rates["bare"] for name in names[1:]}
 
 
 async def _rate(keeper: _Keeper, each: int) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 _HEAD = """name: {name}
 trigger: webhook
 tracking: {tracking}
-options: {{method: POST, auth: none}}
+options: {{method: POST, auth: none, async: {asynchronous}}}
 operations:
 """
 
@@ -19,9 +19,11 @@ _TRANSFORM = """  - key: t{number}
 """
 
 
-def chain(operations: int, tracking: str) -> str:
+def chain(operations: int, tracking: str, *, asynchronous: bool = False) -> str:
     """A webhook flow of transforms, each of which reads what the one before it made."""
-    text = _HEAD.format(name=f"Chain of {operations}", tracking=tracking)
+    text = _HEAD.format(
+        name=f"Chain of {operations}", tracking=tracking, asynchronous=str(asynchronous).lower()
+    )
     for number in range(operations):
         source = f"t{number - 1}" if number else "$trigger.body"
         text += _TRANSFORM.format(number=number, source=source)

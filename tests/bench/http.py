@@ -1,4 +1,9 @@
-"""Requests per second of webhook flows beside a bare aiohttp handler that does the same work."""
+"""
+Requests per second of webhook flows beside a bare aiohttp handler that does the same work.
+
+With history on: what is told of executions is written to a folder, as it is where nobody says
+otherwise.
+"""
 
 import tempfile
 from collections import defaultdict
@@ -23,7 +28,9 @@ def main() -> None:
         ports = common.free_port(), common.free_port()
         bare = stack.enter_context(common.server(common.bare(ports[0]), ports[0], "/server/ping"))
         ours = stack.enter_context(
-            common.server(common.runner(made, ports[1]), ports[1], "/readyz")
+            common.server(
+                common.runner(made, ports[1], "--state", str(folder / "state")), ports[1], "/readyz"
+            )
         )
         targets = {"bare": (bare, "/one")}
         targets |= {name: (ours, f"/flows/trigger/{name}") for name in names}

@@ -20,7 +20,6 @@ from runner.redact import Redactor
 from runner.registry import Registry
 from runner.store.memory import MemoryStore
 from runner.triggers.schedule import Schedules
-from runner.triggers.ticks import FileTicks
 from tests.bench import common
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -122,9 +121,7 @@ class _Bench:
         store = MemoryStore()
         self._engine = Engine(shared, store, lambda: self._attached, max_queued=100_000)
         self._now = _NOON
-        self._schedules = Schedules(
-            self._registry, self._engine, recorder, FileTicks(None), self._clock
-        )
+        self._schedules = Schedules(self._registry, self._engine, recorder, store, self._clock)
         self._attached: Generation = self._registry.current
 
     def _clock(self) -> float:

@@ -21,6 +21,7 @@ from runner.store.base import (
     Step,
     Store,
     Story,
+    Tick,
     WakeAt,
 )
 from runner.types import JSONObject
@@ -135,6 +136,19 @@ async def test_of_duplicates_at_the_same_time_one_is_accepted(store: Store) -> N
     answers = await asyncio.gather(*(store.accept(execution(id_), [TEXT]) for _ in range(20)))
 
     assert sorted(answers) == [False] * 19 + [True]
+
+
+async def test_duplicates_among_many_of_a_moment_are_told_apart(store: Store) -> None:
+    """Each id is accepted once, whoever is accepted together with it."""
+    known = random_id()
+    assert await store.accept(execution(known), [TEXT])
+    ids = [random_id() for _ in range(100)]
+    sent = [*ids[:50], known, *ids, known]
+
+    answers = await asyncio.gather(*(store.accept(execution(id_), [TEXT]) for id_ in sent))
+
+    accepted = [id_ for id_, new in zip(sent, answers, strict=True) if new]
+    assert sorted(accepted) == sorted(ids)
 
 
 async def test_many_are_accepted_at_the_same_time(store: Store) -> None:
@@ -598,15 +612,40 @@ async def test_texts_are_forgotten_when_nothing_is_under_way_that_pins_them(stor
 # --- ticks --------------------------------------------------------------------------------------
 
 
-async def test_the_latest_tick_of_a_schedule_is_remembered(place: Place, store: Store) -> None:
-    """In whatever order they are noted."""
+async def test_a_schedule_only_moves_forward(place: Place, store: Store) -> None:
+    """However far the processes are that keep its ticks, and whatever each of them knows of."""
     now = place.now()
-    for flow, at in (("a", now), ("b", now + 60), ("a", now + 60.5), ("a", now + 30)):
-        await store.tick(flow, at)
+    await store.keep_ticks({"a": Tick("hourly", now), "b": Tick("daily", now + 60)})
+    await store.keep_ticks({"a": Tick("hourly", now + 60.5)})
+    await store.keep_ticks({"a": Tick("hourly", now + 30), "c": Tick("daily", now)})
+    await store.keep_ticks({})
+
+    assert await store.ticks() == {
+        "a": Tick("hourly", now + 60.5),
+        "b": Tick("daily", now + 60),
+        "c": Tick("daily", now),
+    }
+
+
+async def test_a_schedule_with_another_timetable_begins_anew(place: Place, store: Store) -> None:
+    """Wherever the one before had got to."""
+    now = place.now()
+    await store.keep_ticks({"a": Tick("hourly", now)})
+
+    await store.keep_ticks({"a": Tick("daily", now - 60)})
+
+    assert await store.ticks() == {"a": Tick("daily", now - 60)}
+
+
+async def test_schedules_that_are_long_gone_are_forgotten(place: Place, store: Store) -> None:
+    """Those that fired within the last year are not."""
+    now = place.now()
+    recent, old = Tick("hourly", now - 365 * DAY), Tick("hourly", now - 3 * 365 * DAY)
+    await store.keep_ticks({"a": recent, "b": old})
 
     await store.retain(Retention(age=1, count=0))
 
-    assert await store.last_ticks() == {"a": now + 60.5, "b": now + 60}
+    assert await store.ticks() == {"a": recent}
 
 
 # --- history ------------------------------------------------------------------------------------
@@ -709,6 +748,71 @@ async def test_the_store_knows_best_how_an_accepted_execution_stands(
     assert (ended.error, ended.steps, ended.duration_ms) == ({"name": "X"}, 2, 1000.0)
 
 
+def part(place: Place, id_: str | None = None, records: bytes = b"{}\n", **more: Any) -> Story:
+    """What is told of an execution that goes on."""
+    going_on = {"finished": None, "duration_ms": None, "status": "running"}
+    return story(place, id_, records, **{**going_on, **more})
+
+
+async def test_a_story_may_come_in_parts(place: Place, store: Store) -> None:
+    """It goes on until one of them says that it has ended; what comes late changes no end."""
+    first = part(place, records=b'{"at":1}\n')
+    id_ = first.seen.id
+    await tell(store, first)
+    going_on = await store.find(id_)
+
+    store.write_history([story(place, id_, b'{"at":2}\n', status="rejected")])
+    store.write_history([part(place, id_, b'{"at":3}\n')])
+
+    async def appended() -> bool:
+        return (await store.records(id_)).count(b"at") == 3
+
+    await eventually(appended)
+    assert going_on is not None
+    assert (going_on.status, going_on.finished, going_on.duration_ms) == ("running", None, None)
+    ended = await store.find(id_)
+    assert ended is not None
+    assert (ended.status, ended.duration_ms, ended.steps) == ("rejected", 1000.0, 6)
+    assert ended.finished is not None
+
+
+async def test_a_part_of_an_accepted_one_does_not_say_how_it_stands(
+    place: Place, store: Store
+) -> None:
+    """The store knows that better; its records are there while it waits."""
+    await accept(store, queued := execution())
+    store.write_history([part(place, queued.id, b'{"at":1}\n')])
+
+    async def appended() -> bool:
+        return await store.records(queued.id) != b""
+
+    await eventually(appended)
+    assert (await status(store, queued.id, "queued")).finished is None
+    assert await store.retain(Retention()) == 0
+    assert (await status(store, queued.id, "queued")).steps == 2
+
+
+async def test_what_ended_with_its_parent_does_not_go_on_for_ever(
+    place: Place, store: Store
+) -> None:
+    """Nobody is left to tell how it ended."""
+    parents = [execution(), execution()]
+    await accept(store, *parents)
+    children = [part(place, parent_id=each.id) for each in parents]
+    grandchild = part(place, parent_id=children[1].seen.id)
+    await tell(store, *children, grandchild)
+    assert await store.cancel(parents[0].id)
+
+    await store.retain(Retention())
+
+    lost = await status(store, children[0].seen.id, "interrupted")
+    assert lost.finished is not None
+    for each in (children[1], grandchild):
+        assert (await status(store, each.seen.id, "running")).finished is None
+    store.write_history([story(place, children[1].seen.id)])
+    await status(store, children[1].seen.id, "resolved")
+
+
 # --- retention ----------------------------------------------------------------------------------
 
 
@@ -779,7 +883,7 @@ async def test_after_a_restart_everything_goes_on(lasting: Place, walker: Walker
         walker.end(ended.id)
         await status(store, waiting.id, "waiting")
         await status(store, ended.id, "resolved")
-        await store.tick("a", 1)
+        await store.keep_ticks({"a": Tick("hourly", 1.5)})
         await tell(store, told := story(lasting))
 
     after = Walker()
@@ -787,7 +891,7 @@ async def test_after_a_restart_everything_goes_on(lasting: Place, walker: Walker
         got, journal = await after.next()
         assert not await store.accept(ended, [TEXT])
         assert await store.texts(waiting.pins) == {"order": TEXT}
-        assert await store.last_ticks() == {"a": 1}
+        assert await store.ticks() == {"a": Tick("hourly", 1.5)}
         assert await store.records(told.seen.id) == told.records
         await lasting.advance(lasting.long)
         rest = [(await after.next())[0] for _ in range(2)]

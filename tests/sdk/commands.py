@@ -118,7 +118,7 @@ ANSWERED: Final = (
         "triggerFlow POST of an asynchronous flow",
         "triggerFlow",
         ("POST", flow(5), {"n": 1}),
-        {"id": ANY, "durable": False},
+        {"id": ANY, "durable": True},
         status=202,
     ),
     Call(

@@ -9,6 +9,7 @@ import pytest
 
 from runner import daemon, settings
 from runner.errors import RunnerError, SettingsError
+from runner.operations.base import Extra
 from runner.records import Record, Recorder
 from runner.redact import Redactor
 from runner.reload import Reloader
@@ -127,3 +128,17 @@ async def test_a_part_that_fails_ends_it_in_a_sentence(
     last = running.records[-1]
     assert (last["event"], last["severity"]) == ("daemon.stopped", "CRITICAL")
     assert last["error"] == {"name": "KeyError", "message": "'something'"}
+
+
+def test_a_store_that_takes_more_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And nothing of the address, which may hold a password."""
+    monkeypatch.setattr(daemon, "_CLUSTER", Extra("cluster", ("not_installed",)))
+    shared = settings.load({"state": "postgresql://me:s3cret@db/runner"}, {})
+
+    with pytest.raises(SettingsError) as caught:
+        daemon.make_store(shared)
+
+    assert "pip install 'gitops-flow-runner[cluster]'" in caught.value.message
+    assert "s3cret" not in caught.value.message

@@ -1,13 +1,14 @@
 """Accepted executions: over restarts and changed files, behind the last step that was kept."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
-from runner.errors import Conflict, OperationError, RequestsExceeded, Unavailable
+from runner.errors import Conflict, OperationError, RequestsExceeded, StoreError, Unavailable
 from runner.ids import NAMESPACE, derived_id
 from runner.model import Event, Status
 from runner.operations import BUILTIN, OperationContext, OperationSpec
@@ -144,6 +145,28 @@ async def test_it_goes_on_behind_the_last_finished_operation(
     assert (end["status"], end["revision"], end["generation"]) == ("resolved", "revision-1", 1)
 
 
+@pytest.mark.parametrize(
+    ("tracking", "told"),
+    [
+        ("all", ["execution.started", "operation.resolved", "execution.finished"]),
+        ("activity", ["execution.started", "execution.finished"]),
+        ("none", []),
+    ],
+)
+async def test_what_was_accepted_says_that_it_begins_and_ends(
+    home: Home, tracking: str, told: list[str]
+) -> None:
+    """As much as `tracking` says: whoever reads `started` alone knows what was under way."""
+    work = "{type: transform, options: {json: 1}}"
+    flow = f"{{name: A, trigger: operation, tracking: {tracking}, operations: [{work}]}}"
+    async with home.process(flow=flow) as world:
+        await home.ended(world, (await world.accept("flow", {"a": 1})).id)
+    events = [each["event"] for each in world.records if "execution_id" in each]
+    assert events == told
+    for each in world.said("execution.started"):
+        assert ("data" in each) == (tracking == "all")
+
+
 @pytest.mark.parametrize("mode", ["serial", "parallel", "batch"])
 async def test_what_a_list_has_done_is_not_done_again(home: Home, mode: str) -> None:
     """Each element has its place in the journal; the sub-flow is that of the beginning."""
@@ -208,6 +231,70 @@ async def test_what_was_accepted_once_is_not_accepted_again(home: Home) -> None:
     assert home.server.asked == ["first", "second", "third"]
 
 
+async def test_a_store_that_does_not_answer_keeps_nobody_waiting(home: Home) -> None:
+    """The refusal is in time; what was written down yet runs, as if the answer had got lost."""
+    async with SQLiteStore(home.folder, home.clock) as store:
+        operations = BUILTIN.with_(OperationSpec(type="request", handler=home.server))
+        world = World(operations, store=store, now=home.clock.now, request_time=0.05)
+        await world.load(flow=FLOW)
+        await world.engine.begin()
+        with closing(sqlite3.connect(home.folder / "store.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match=r"has not answered within 0\.05 s"):
+                await world.accept("flow", id=(id_ := derived_id(NAMESPACE, "delivery")))
+        await home.ended(world, id_)
+        await world.engine.drain(0)
+
+
+# --- what only its start knew -------------------------------------------------------------------
+
+TOLD = """
+name: Says what it was told
+trigger: operation
+concurrency: {mode: queued}
+operations:
+  - {key: first, type: request, options: {url: "http://first/"}}
+  - {key: said, type: log, options: {message: "{{ $trigger.said }}"}}
+"""
+
+
+async def test_a_restart_forgets_neither_the_time_nor_what_is_secret(home: Home) -> None:
+    """Of the caller's credentials it keeps those that stand in the trigger data anyway."""
+    home.server.held = {"first"}
+    async with home.process(flow=TOLD) as world:
+        await world.accept("flow")
+        await home.server.is_asked("first")
+        waits = await world.accept(
+            "flow",
+            {"said": "it is the-callers-token"},
+            credentials=("the-callers-token", "of-nobody-else"),
+            nominal="2026-11-22T03:00:00.000Z",
+        )
+    home.server.held.clear()
+    files = b"".join(file.read_bytes() for file in home.folder.iterdir())
+
+    async with home.process(flow=TOLD) as again:
+        await home.ended(again, waits.id)
+
+    assert b"the-callers-token" in files
+    assert b"of-nobody-else" not in files
+    begun = {each["execution_id"]: each for each in again.said("execution.started")}
+    assert begun[waits.id]["data"]["nominal"] == "2026-11-22T03:00:00.000Z"
+    assert "it is --redacted--" in [each["message"] for each in again.said("log.message")]
+    assert b"the-callers-token" not in b"".join(again.kept.lines)
+
+
+async def test_no_record_shows_a_credential_that_the_store_does_not_know(home: Home) -> None:
+    """While its process lives: an operation may come upon what the caller sent."""
+    flow = TOLD.replace("$trigger.said }}", "$trigger.one }}{{ $trigger.other }}")
+    async with home.process(flow=flow) as world:
+        parts: JSONObject = {"one": "of-nobody", "other": "-else"}
+        receipt = await world.accept("flow", parts, credentials=("of-nobody-else",))
+        await home.ended(world, receipt.id)
+
+    assert [each["message"] for each in world.said("log.message")] == ["--redacted--"]
+
+
 # --- waiting ------------------------------------------------------------------------------------
 
 RETRIES = """
@@ -219,6 +306,7 @@ operations:
     type: request
     options: {url: "http://first/"}
     retry: {attempts: 3, delay: 1m}
+  - {key: after, type: transform, options: {json: "{{ $execution.attempt }}"}}
 """
 SLEEPS = """
 name: Sleeps
@@ -247,7 +335,9 @@ async def test_a_pause_between_tries_survives(home: Home) -> None:
 
     assert home.server.asked == ["first"] * 3
     assert [each["attempt"] for each in again.said("operation.retried")] == [2]
-    assert [each["attempt"] for each in again.said("operation.resolved")] == [3]
+    tried, after = again.said("operation.resolved")
+    assert tried["attempt"] == 3
+    assert (after["attempt"], after["data"]["value"]) == (1, 1)
 
 
 async def test_a_sleep_survives(home: Home) -> None:
@@ -324,6 +414,22 @@ async def test_queued_ones_run_one_after_another(home: Home) -> None:
     ]  # fmt: skip
 
 
+async def test_what_goes_on_elsewhere_is_not_said_to_have_ended(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has taken it over, and says how it ends."""
+    home.server.held = {"first"}
+    async with home.process(flow=FLOW) as world:
+        receipt = await world.accept("flow")
+        await home.server.is_asked("first")
+        monkeypatch.setattr("runner.store.serving._Journal.lost", True)
+        (task,) = (each for each in asyncio.all_tasks() if receipt.id in each.get_name())
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert "cancelled" not in [each["status"] for each in world.said("execution.finished")]
+
+
 async def test_a_restarted_one_takes_the_place_of_what_runs(home: Home) -> None:
     """What ran ends `cancelled`, with its record."""
     home.server.held = {"first"}
@@ -393,7 +499,7 @@ operations:
 
 
 async def test_an_operation_that_runs_again_tells_nobody_twice(home: Home) -> None:
-    """It died between telling and being finished: whoever was told knows that already."""
+    """It died between telling and being finished: only a flow that is new has not heard it."""
 
     async def tell(options: JSONObject, context: OperationContext) -> JSONValue:
         await context.emit(Event("happened", None, {}))
@@ -408,7 +514,8 @@ async def test_an_operation_that_runs_again_tells_nobody_twice(home: Home) -> No
                 OperationSpec(type="sleep", handler=tell),
             )
             world = World(BUILTIN.with_(*specs), store=store, now=home.clock.now)
-            await world.load(tells=TELLS, hears=HEARS)
+            new = {} if hold else {"also": HEARS.replace("//heard", "//also")}
+            await world.load(tells=TELLS, hears=HEARS, **new)
             await world.engine.begin()
             if hold:
                 receipt = await world.accept("tells")
@@ -423,7 +530,77 @@ async def test_an_operation_that_runs_again_tells_nobody_twice(home: Home) -> No
             ends += [each["flow"] for each in world.said("execution.finished")]
 
     assert home.server.asked.count("heard") == 1
-    assert sorted(ends) == ["hears", "tells"]
+    assert sorted(ends) == ["also", "hears", "tells"]
+
+
+TELLS_EACH_OTHER = """
+name: Tells the other one
+trigger: event
+options: {type: action, scope: SCOPE}
+operations:
+  - {key: tell, type: request, options: {url: "EVENT"}}
+"""
+PING = TELLS_EACH_OTHER.replace("SCOPE", "ping").replace("EVENT", "pong")
+PONG = TELLS_EACH_OTHER.replace("SCOPE", "pong").replace("EVENT", "ping")
+
+
+async def tell_thrice(options: JSONObject, context: OperationContext) -> JSONValue:
+    """Stands in for `request`: tells whoever hears it, as three items that were written do."""
+    for _ in range(3):
+        await context.emit(Event(options["url"], None, {}))
+    return None
+
+
+async def test_flows_that_tell_each_other_come_to_an_end() -> None:
+    """All that one execution causes is counted together, however deep it is."""
+    world = World(BUILTIN.with_(OperationSpec(type="request", handler=tell_thrice)), max_fanout=50)
+    await world.load(ping=PING, pong=PONG)
+
+    await world.accept("ping")
+    await world.accept("ping")
+    await world.engine.settle()
+    await world.engine.drain(0)
+
+    assert len(world.said("execution.finished")) == 2 * (1 + 50)
+    refusals = {each["error"]["code"] for each in world.said("trigger.refused")}
+    assert refusals == {"FANOUT_EXCEEDED"}
+
+
+async def test_what_an_execution_caused_is_counted_over_a_restart(home: Home) -> None:
+    """What it told goes on in another process, and knows how many there are."""
+    fetch = TELLS_EACH_OTHER.replace("SCOPE", "pong").replace("EVENT", "http://held/")
+    home.server.held = {"held"}
+
+    async def request(options: JSONObject, context: OperationContext) -> JSONValue:
+        if options["url"] == "http://held/":
+            await home.server(options, context)
+            return await tell_thrice({"url": "ping"}, context)
+        return await tell_thrice(options, context)
+
+    async def lead(world: World) -> None:
+        if home.server.held:
+            await home.ended(world, (await world.accept("ping")).id)
+            while home.server.asked.count("held") < 3:
+                await asyncio.sleep(0.001)
+            home.server.held.clear()
+            return
+        while {each.status for each in await world.store.executions()} != {"resolved"}:
+            await asyncio.sleep(0.001)
+
+    said = []
+    for _ in range(2):
+        async with SQLiteStore(home.folder, home.clock) as store:
+            operations = BUILTIN.with_(OperationSpec(type="request", handler=request))
+            world = World(operations, store=store, now=home.clock.now, max_fanout=5)
+            await world.load(ping=PING, pong=fetch)
+            await world.engine.begin()
+            async with asyncio.timeout(30):
+                await lead(world)
+            await world.engine.drain(0)
+            said.append(len(world.said("execution.finished")))
+
+    # 1 that began it; then its 3, and as many more as were left when the first was accepted.
+    assert said == [1, 3 + 4]
 
 
 async def test_without_a_disk_everything_ends_with_the_process() -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from runner.errors import Conflict, Draining, RequestsExceeded, Unavailable
-from runner.execution import Execution
+from runner import engine
+from runner.errors import Conflict, Draining, RequestsExceeded, StoreError, Unavailable
+from runner.execution import STOPPED, Execution
+from runner.ids import random_id
 from runner.model import Status
-from runner.types import JSONObject
+from runner.store.base import Accepted, FlowText, Line
+from runner.store.memory import MemoryStore
 from tests.world import Gate, World
 
 FLOW = """
@@ -48,6 +52,24 @@ def run(world: World, execution: Execution) -> "asyncio.Task[object]":
 def ends(world: World) -> list[str]:
     """How the executions ended, in the order of the records."""
     return [each["status"] for each in world.said("execution.finished")]
+
+
+# --- what was -----------------------------------------------------------------------------------
+
+
+async def test_flows_that_come_and_go_leave_nothing_behind(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How a flow ended last is known of so many flows, however many there ever were."""
+    monkeypatch.setattr(engine, "_MAX_LAST", 2)
+    world = await make(gate)
+    gate.opened.set()
+
+    for name in ("single", "flow", "pair"):
+        await world.engine.result(await world.begin(name))
+
+    ids = [world.registry.current.entries[name].id for name in ("single", "flow", "pair")]
+    assert [world.engine.last(id_) is not None for id_ in ids] == [False, True, True]
 
 
 # --- limits -------------------------------------------------------------------------------------
@@ -199,6 +221,146 @@ async def test_a_restarted_flow_cancels_what_runs(gate: Gate) -> None:
     assert ends(world) == ["cancelled", "resolved"]
 
 
+class Behind(MemoryStore):
+    """A shared store in which more waits than all who share it can run."""
+
+    shared = True  # type: ignore[misc]
+    backlog = 10_000  # type: ignore[misc]
+
+
+async def test_what_waits_in_a_shared_store_fills_the_queue() -> None:
+    """Whoever accepted it; what somebody waits for has its place all the same."""
+    world = World(store=Behind(), max_running=5, max_queued=9995)
+    await world.load(flow=FLOW.replace("sleep", "transform").replace("milliseconds: 1", "json: 1"))
+
+    with pytest.raises(Unavailable):
+        await world.accept("flow")
+
+    assert (await world.run("flow")).status is Status.RESOLVED
+
+
+class Elsewhere(MemoryStore):
+    """A shared store, of which somebody else runs all that is accepted."""
+
+    shared = True  # type: ignore[misc]
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Accept it."""
+        return True
+
+
+async def test_what_others_run_is_not_kept_in_mind() -> None:
+    """A replica that only accepts forgets each when the store has it: its memory is its own."""
+    world = World(store=Elsewhere())
+    await world.load(flow=FLOW + "concurrency: {mode: queued}\n")
+
+    receipt = await world.accept("flow")
+
+    assert not world.engine.is_accepted(receipt.id)
+    assert world.engine.queued == 0
+    assert world.engine.idle
+
+
+class Undecided(MemoryStore):
+    """Accepts, or fails to, when it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Wait for the word."""
+        word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.asked.put_nowait(word)
+        await word
+        return await super().accept(execution, texts)
+
+
+async def test_a_delivery_that_comes_twice_at_once_waits_for_the_first() -> None:
+    """It is a duplicate when the first is committed; when that fails, it is the first itself."""
+    store = Undecided()
+    world = World(store=store)
+    await world.load(flow=FLOW)
+    id_ = random_id()
+    once, twice, thrice = (asyncio.create_task(world.accept("flow", id=id_)) for _ in range(3))
+
+    (await store.asked.get()).set_exception(StoreError("the disk is full"))
+    await asyncio.wait({once})
+    word = await store.asked.get()
+    assert not twice.done()
+    assert not thrice.done()
+    word.set_result(None)
+
+    assert isinstance(once.exception(), StoreError)
+    assert [(await twice).new, (await thrice).new] == [True, False]
+    assert store.asked.empty()
+
+
+class Lines(MemoryStore):
+    """Takes its time, sees where those stand that come, and has no room in lines of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Line | None] = []
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Look, and accept or refuse it."""
+        await asyncio.sleep(0)
+        self.seen.append(execution.line)
+        if execution.line is not None and execution.line.width > 1:
+            raise Unavailable
+        return await super().accept(execution, texts)
+
+
+async def test_of_two_restarts_at_once_the_newer_one_stays(gate: Gate) -> None:
+    """They do not end each other."""
+    world = World(gate.operations, store=Lines())
+    await world.load(flow=FLOW + "concurrency: {mode: restart}\n")
+    await world.engine.begin()
+    older, newer = await asyncio.gather(world.accept("flow"), world.accept("flow"))
+    async with asyncio.timeout(30):
+        while await world.status(older.id) != "cancelled" or gate.inside != 1:
+            await asyncio.sleep(0)
+    gate.opened.set()
+    await world.engine.settle()
+
+    assert ends(world) == ["cancelled", "resolved"]
+    assert await world.status(newer.id) == "resolved"
+
+
+async def test_a_store_is_told_where_what_is_accepted_stands(gate: Gate) -> None:
+    """By flow and key, in few characters, as it may keep that for all who share it."""
+    world = World(gate.operations, store=(store := Lines()))
+    keyed = FLOW + "concurrency: {mode: queued, key: '{{ $trigger }}'}\n"
+    await world.load(flow=FLOW, single=SINGLE, keyed=keyed)
+
+    await world.accept("flow")
+    await world.accept("single")
+    for data in ("a" * 1000, "a" * 1000, "b"):
+        await world.accept("keyed", data)
+
+    none, single, first, second, other = store.seen
+    assert none is None
+    assert single is not None
+    assert (single.width, single.mode) == (1, "single")
+    assert first == second != other
+    assert len({line.name for line in (single, first, other) if line is not None}) == 3
+    assert first is not None
+    assert len(first.name) <= 128
+
+
+async def test_what_the_store_refuses_leaves_nothing_behind(gate: Gate) -> None:
+    """Other processes run as many as may: here is room again as soon as there is none of ours."""
+    world = World(gate.operations, store=Lines())
+    await world.load(pair=PAIR)
+    for _ in range(3):  # here, two could be under way
+        with pytest.raises(Unavailable):
+            await world.accept("pair")
+
+    assert world.engine.queued == 0
+    assert world.engine.idle
+
+
 async def test_what_has_another_key_is_another_line(gate: Gate) -> None:
     """`concurrency.key` and `rate_limit.key` are rendered over what starts the flow."""
     world = World(gate.operations)
@@ -315,17 +477,10 @@ async def test_draining_cancels_what_waits_and_what_is_late(gate: Gate) -> None:
 
     await world.engine.drain(0)
 
-    assert (await caller) == (Status.CANCELLED, CANCELLED)
+    assert (await caller) == STOPPED
     assert ends(world) == ["cancelled"] * 5
     assert [await world.status(each.id) for each in begun] == ["cancelled"] * 4
     assert (world.engine.running, world.engine.queued, gate.inside) == (0, 0, 0)
-
-
-CANCELLED: JSONObject = {
-    "name": "Cancelled",
-    "message": "the execution was cancelled",
-    "code": "CANCELLED",
-}
 
 
 async def test_draining_reaches_the_children(gate: Gate) -> None:

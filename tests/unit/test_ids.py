@@ -1,5 +1,6 @@
 """UUIDs."""
 
+import time
 import uuid
 
 from hypothesis import given
@@ -14,13 +15,20 @@ def test_a_derived_id_is_what_uuid5_gives(namespace: uuid.UUID, name: str) -> No
     assert derived_id(str(namespace), name) == str(uuid.uuid5(namespace, name))
 
 
-def test_a_random_id_is_a_version_4_uuid_and_never_the_same() -> None:
+def test_a_random_id_is_a_version_7_uuid_and_never_the_same() -> None:
     """Two executions never share an id."""
     ids = {random_id() for _ in range(1000)}
 
     assert len(ids) == 1000
-    assert {uuid.UUID(each).version for each in ids} == {4}
+    assert {uuid.UUID(each).version for each in ids} == {7}
     assert {uuid.UUID(each).variant for each in ids} == {uuid.RFC_4122}
+
+
+def test_a_random_id_begins_with_the_time() -> None:
+    """What is indexed by id finds the executions of one moment in one place."""
+    before, id_, after = time.time(), uuid.UUID(random_id()), time.time()
+
+    assert int(before * 1000) <= id_.int >> 80 <= int(after * 1000)
 
 
 def test_what_is_written_like_a_uuid_is_one_in_either_case() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.lastgood import LastGood
+from runner.lastgood import LastGoodFolder
 
 ROOT = Path("flows")
 
@@ -26,17 +26,19 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_remembered_is_recalled_by_another_process(folder: Path) -> None:
     """Texts outlive the object that kept them."""
-    LastGood(folder, ROOT).remember({"a.yaml": b"A", "b/c.yaml": b"C"}, ["a.yaml", "b/c.yaml"])
+    LastGoodFolder(folder, ROOT).remember(
+        {"a.yaml": b"A", "b/c.yaml": b"C"}, ["a.yaml", "b/c.yaml"]
+    )
 
-    assert LastGood(folder, ROOT).recall(["b/c.yaml", "never.yaml"]) == {"b/c.yaml": b"C"}
-    assert LastGood(folder, ROOT).recall_all() == {"a.yaml": b"A", "b/c.yaml": b"C"}
+    assert LastGoodFolder(folder, ROOT).recall(["b/c.yaml", "never.yaml"]) == {"b/c.yaml": b"C"}
+    assert LastGoodFolder(folder, ROOT).recall_all() == {"a.yaml": b"A", "b/c.yaml": b"C"}
 
 
 def test_only_the_owner_may_read(folder: Path) -> None:
     """The folder is 0700 and its files are 0600, whatever the umask."""
     before = os.umask(0)
     try:
-        LastGood(folder, ROOT).remember({"a.yaml": b"A"}, ["a.yaml"])
+        LastGoodFolder(folder, ROOT).remember({"a.yaml": b"A"}, ["a.yaml"])
     finally:
         os.umask(before)
 
@@ -50,21 +52,21 @@ def test_only_the_owner_may_read(folder: Path) -> None:
 
 def test_only_what_changed_is_written(folder: Path) -> None:
     """A text that is kept already is left as it is, by the next process too."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     last_good.remember({"a.yaml": b"A", "b.yaml": b"B"}, ["a.yaml", "b.yaml"])
     before = {file.name: file.stat().st_ino for file in folder.iterdir()}
 
     last_good.remember({"a.yaml": b"A", "b.yaml": b"B2"}, ["a.yaml", "b.yaml"])
-    LastGood(folder, ROOT).remember({"a.yaml": b"A", "b.yaml": b"B2"}, ["a.yaml", "b.yaml"])
+    LastGoodFolder(folder, ROOT).remember({"a.yaml": b"A", "b.yaml": b"B2"}, ["a.yaml", "b.yaml"])
 
     after = {file.name: file.stat().st_ino for file in folder.iterdir()}
     assert sum(before[name] == after[name] for name in before) == 1
-    assert LastGood(folder, ROOT).recall_all() == {"a.yaml": b"A", "b.yaml": b"B2"}
+    assert LastGoodFolder(folder, ROOT).recall_all() == {"a.yaml": b"A", "b.yaml": b"B2"}
 
 
 def test_a_file_that_is_broken_now_stays_known(folder: Path) -> None:
     """What is in the tree and not good keeps the text that was."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     last_good.remember({"a.yaml": b"A", "b.yaml": b"B"}, ["a.yaml", "b.yaml"])
 
     last_good.remember({"b.yaml": b"B"}, ["a.yaml", "b.yaml"])
@@ -74,7 +76,7 @@ def test_a_file_that_is_broken_now_stays_known(folder: Path) -> None:
 
 def test_a_file_that_left_the_tree_is_forgotten(folder: Path) -> None:
     """A deleted flow does not come back by a restart."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     last_good.remember({"a.yaml": b"A", "b.yaml": b"B"}, ["a.yaml", "b.yaml"])
 
     last_good.remember({"b.yaml": b"B"}, ["b.yaml"])
@@ -85,7 +87,7 @@ def test_a_file_that_left_the_tree_is_forgotten(folder: Path) -> None:
 
 def test_a_file_that_comes_back_is_remembered_again(folder: Path) -> None:
     """Forgetting leaves nothing behind that would keep the text from being written."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     for good in ({"a.yaml": b"A"}, {}, {"a.yaml": b"A"}):
         last_good.remember(good, good.keys())
 
@@ -94,9 +96,9 @@ def test_a_file_that_comes_back_is_remembered_again(folder: Path) -> None:
 
 def test_what_was_good_in_another_folder_is_not_recalled(folder: Path, tmp_path: Path) -> None:
     """Two folders with the same file names never run each other's flows."""
-    LastGood(folder, tmp_path / "one").remember({"a.yaml": b"A"}, ["a.yaml"])
+    LastGoodFolder(folder, tmp_path / "one").remember({"a.yaml": b"A"}, ["a.yaml"])
 
-    other = LastGood(folder, tmp_path / "two")
+    other = LastGoodFolder(folder, tmp_path / "two")
 
     assert other.recall(["a.yaml"]) == {}
     assert other.recall_all() == {}
@@ -104,12 +106,12 @@ def test_what_was_good_in_another_folder_is_not_recalled(folder: Path, tmp_path:
 
 def test_what_was_good_in_another_folder_is_replaced(folder: Path, tmp_path: Path) -> None:
     """The same text under the same name belongs to the folder that had it last."""
-    LastGood(folder, tmp_path / "one").remember({"a.yaml": b"A"}, ["a.yaml"])
+    LastGoodFolder(folder, tmp_path / "one").remember({"a.yaml": b"A"}, ["a.yaml"])
 
-    LastGood(folder, tmp_path / "two").remember({"a.yaml": b"A"}, ["a.yaml"])
+    LastGoodFolder(folder, tmp_path / "two").remember({"a.yaml": b"A"}, ["a.yaml"])
 
-    assert LastGood(folder, tmp_path / "two").recall_all() == {"a.yaml": b"A"}
-    assert LastGood(folder, tmp_path / "one").recall_all() == {}
+    assert LastGoodFolder(folder, tmp_path / "two").recall_all() == {"a.yaml": b"A"}
+    assert LastGoodFolder(folder, tmp_path / "one").recall_all() == {}
 
 
 def _damage(file: Path, how: str) -> None:
@@ -128,10 +130,10 @@ def _damage(file: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "empty", "grown", "flipped", "garbage", "no digest"])
 def test_a_damaged_text_is_ignored_and_said_once(folder: Path, how: str) -> None:
     """A flow is never compiled from what a crash or a bad disk left of it."""
-    LastGood(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
+    LastGoodFolder(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
     (file,) = folder.iterdir()
     _damage(file, how)
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
 
     assert last_good.recall(["a.yaml"]) == {}
     assert last_good.recall_all() == {}
@@ -141,7 +143,7 @@ def test_a_damaged_text_is_ignored_and_said_once(folder: Path, how: str) -> None
 
 def test_a_text_under_the_name_of_another_is_damaged(folder: Path) -> None:
     """A copied file does not become a flow of another path."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     last_good.remember({"a.yaml": b"A", "b.yaml": b"B"}, ["a.yaml", "b.yaml"])
     one, two = folder.iterdir()
 
@@ -153,22 +155,22 @@ def test_a_text_under_the_name_of_another_is_damaged(folder: Path) -> None:
 
 def test_a_damaged_text_is_written_anew(folder: Path) -> None:
     """The next good load heals what was damaged, although the text is the same."""
-    LastGood(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
+    LastGoodFolder(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
     (file,) = folder.iterdir()
     _damage(file, "cut")
 
-    LastGood(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
+    LastGoodFolder(folder, ROOT).remember({"a.yaml": b"good"}, ["a.yaml"])
 
-    assert LastGood(folder, ROOT).recall_all() == {"a.yaml": b"good"}
+    assert LastGoodFolder(folder, ROOT).recall_all() == {"a.yaml": b"good"}
 
 
 def test_a_write_that_was_interrupted_leaves_no_trace(folder: Path) -> None:
     """Half of a text is under another name, is not recalled, and is removed."""
-    LastGood(folder, ROOT).remember({"a.yaml": b"A"}, ["a.yaml"])
+    LastGoodFolder(folder, ROOT).remember({"a.yaml": b"A"}, ["a.yaml"])
     (file,) = folder.iterdir()
     file.with_suffix(".tmp").write_bytes(b"half")
 
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
 
     assert last_good.recall_all() == {"a.yaml": b"A"}
     last_good.remember({"a.yaml": b"A"}, ["a.yaml"])
@@ -180,7 +182,7 @@ def test_files_of_others_are_left_alone(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "README").write_text("mine")
 
-    LastGood(folder, ROOT).remember({}, [])
+    LastGoodFolder(folder, ROOT).remember({}, [])
 
     assert files(folder) == {"README": b"mine"}
 
@@ -189,7 +191,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_until_it_can(folder: Path)
     """Reloads go on without the disk; when it is there again, everything is kept."""
     folder.parent.mkdir()
     folder.write_text("a file is in the way")
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
 
     for _ in range(3):
         last_good.remember({"a.yaml": b"A"}, ["a.yaml"])
@@ -200,12 +202,12 @@ def test_a_folder_that_cannot_be_written_is_said_once_until_it_can(folder: Path)
     last_good.remember({"a.yaml": b"A"}, ["a.yaml"])
 
     assert last_good.complaints() == []
-    assert LastGood(folder, ROOT).recall_all() == {"a.yaml": b"A"}
+    assert LastGoodFolder(folder, ROOT).recall_all() == {"a.yaml": b"A"}
 
 
 def test_a_file_that_cannot_be_read_is_said(folder: Path) -> None:
     """What is there and cannot be read is not taken for nothing."""
-    last_good = LastGood(folder, ROOT)
+    last_good = LastGoodFolder(folder, ROOT)
     last_good.remember({"a.yaml": b"A"}, ["a.yaml"])
     (file,) = folder.iterdir()
     file.unlink()
@@ -218,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_said(folder: Path) -> None:
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     """`state: none` leaves the disk alone."""
-    last_good = LastGood(None, ROOT)
+    last_good = LastGoodFolder(None, ROOT)
     last_good.remember({"a.yaml": b"A"}, ["a.yaml"])
 
     assert last_good.recall(["a.yaml"]) == {}
@@ -234,7 +236,7 @@ def test_any_path_and_any_text_come_back_as_they_were(
     """Line breaks, slashes, dots and bytes that are no text mean nothing here."""
     folder = tmp_path_factory.mktemp("state") / "last-good"
 
-    LastGood(folder, ROOT).remember(texts, texts.keys())
+    LastGoodFolder(folder, ROOT).remember(texts, texts.keys())
 
-    assert LastGood(folder, ROOT).recall_all() == texts
-    assert LastGood(folder, ROOT).recall(texts.keys()) == texts
+    assert LastGoodFolder(folder, ROOT).recall_all() == texts
+    assert LastGoodFolder(folder, ROOT).recall(texts.keys()) == texts

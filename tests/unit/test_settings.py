@@ -10,7 +10,7 @@ from runner import schema, settings
 from runner.access import Role, Token
 from runner.errors import SettingsError
 from runner.options import Option, flags
-from runner.settings import InvalidSettings, Settings
+from runner.settings import InvalidSettings, Settings, StoreUrl
 
 USER = "00000000-0000-4000-a000-0000000000e2"
 ROLES = f"""
@@ -101,6 +101,69 @@ def test_state_none_keeps_nothing(load: Load) -> None:
     assert load("state: none").state is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cr%2Fet@db.example.com:5432/runner?sslmode=require",
+        "postgres://db/runner",
+        "postgresql:///runner?host=/run/postgresql",
+        "postgresql://me@[::1]:5432,other/runner",
+    ],
+)
+def test_state_may_be_a_database(load: Load, url: str) -> None:
+    """Said by a flag, a variable or the file, where the address may stand elsewhere."""
+    loaded = (
+        load(flags={"state": url}),
+        load(environ={"RUNNER_STATE": url}),
+        load(f"state: '{url}'"),
+        load("state: {env: STORE_URL}", environ={"STORE_URL": url}),
+        load("state: {env: STORE_URL}", {"state": url}),
+    )
+
+    for each in loaded:
+        assert isinstance(each.state, StoreUrl)
+        assert each.state.read() == url
+        assert each.folder is None
+        assert "s3cr" not in repr(each)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:s3cret@db/runner",
+        "postgresql://me:s3cret%zz@db/runner",
+        "postgresql://me:s3cret%00@db/runner",
+        "postgresql://me:p@s3cret@db/runner",
+        "postgresql://me:p/s3cret@db/runner",
+        "postgresql://me:p#s3cret@db/runner",
+        "postgresql://me:p s3cret@db/runner",
+    ],
+)
+def test_an_address_of_which_a_part_might_be_said_is_refused(load: Load, url: str) -> None:
+    """PostgreSQL's library would quote of a password what it takes for a host or a port."""
+    refusals = []
+    for said in (
+        {"flags": {"state": url}},
+        {"environ": {"RUNNER_STATE": url}},
+        {"text": f"state: '{url}'"},
+        {"text": "state: {env: STORE_URL}", "environ": {"STORE_URL": url}},
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(**said)
+        refusals.append(caught.value.message)
+
+    assert all("postgresql://user:password@host:port/name" in each for each in refusals)
+    assert not any("s3cret" in each for each in refusals)
+
+
+def test_a_folder_is_no_secret(load: Load) -> None:
+    """What stands elsewhere is an address; a missing one stops the start."""
+    with pytest.raises(SettingsError, match="store cannot be used: state must be"):
+        load("state: {env: STORE_URL}", environ={"STORE_URL": "/var/lib/runner"})
+    with pytest.raises(SettingsError, match=r"store cannot be used: .* variable STORE_URL"):
+        load("state: {env: STORE_URL}")
+
+
 # --- every option -------------------------------------------------------------------------------
 
 OPTIONS = flags()
@@ -174,7 +237,7 @@ def test_maps_and_secrets_have_no_flag() -> None:
         ("on_invalid", "isolated", "one of isolate, refuse"),
         ("listen", "8055", "for example --listen=0.0.0.0:8055"),
         ("listen", "127.0.0.1:70000", "at most 65535"),
-        ("state", "postgresql://db/runner", "not available yet"),
+        ("state", "mysql://db/runner", "state must be a folder, none, or postgresql://"),
         ("trusted_proxies", "10.0.0.0/8,proxy", '"proxy" is neither'),
         ("egress.allow", "10.0.0.0/8,http://proxy", '"http://proxy" is neither'),
         ("env_allow", "A-B", "must be text like API_BASE"),
@@ -262,7 +325,7 @@ def test_variables_of_ci_jobs_and_kubernetes_services_are_let_be(load: Load, nam
         ("drain: 25s\nlisten: nowhere\n", [(2, 9, "bad-value")]),
         ("drain: 10\nallow_empty: 'no'\n", [(1, 8, "wrong-type"), (2, 14, "wrong-type")]),
         ("listen: 'a:99999'\n", [(1, 9, "bad-value")]),
-        ("state: postgresql://db/runner\n", [(1, 8, "not-available")]),
+        ("state: mysql://db/runner\n", [(1, 8, "bad-value")]),
         ("trusted_proxies:\n  - 10.0.0.0/8\n  - ten\n", [(3, 5, "bad-value")]),
         (
             "egress:\n  allow: [a-b.c, '*.d']\n  deny: [1.2.3]\n",
@@ -272,7 +335,7 @@ def test_variables_of_ci_jobs_and_kubernetes_services_are_let_be(load: Load, nam
         ("recipients:\n  nobody: {}\n", [(2, 11, "bad-value")]),
         ("a: [\n", None),
         ("- a\n", None),
-        ("state: db://x\nlisten: 'a:99999'\n", [(1, 8, "not-available"), (2, 9, "bad-value")]),
+        ("state: db://x\nlisten: 'a:99999'\n", [(1, 8, "bad-value"), (2, 9, "bad-value")]),
     ],
 )
 def test_issues_of_the_file_say_where(

@@ -149,6 +149,11 @@ def execution(
         accountability={"user": None, "role": "ci"},
         trace_id="0af7651916cd43dd8448eb211c80319c",
         due=due,
+        nominal="2026-11-22T03:00:00.000Z",
+        replay={"of": TEXT.digest, "by": None},
+        credentials=("let-me-in", "ä"),
+        root=TEXT.digest,
+        caused=7,
     )
 
 

@@ -2,30 +2,38 @@
 A replica for tests: a process that serves a PostgreSQL store, and says what it does.
 
 It says it in lines `<word> <execution> <more>` on stdout. What its walks do is in the trigger data
-of executions: steps that wait until a file is there, a wait, a death.
+of executions: steps that wait until a file is there, a wait, a death; and a file that nobody else
+may have locked meanwhile.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from runner.errors import Lost, StoreError
 from runner.model import Resolved, Result, Status
 from runner.store import pg_walks
-from runner.store.base import Accepted, Journal, Step, WakeAt
+from runner.store.base import Accepted, Journal, Seen, Step, WakeAt
 from runner.store.postgres import PostgresStore
 
 
 def say(*words: object) -> None:
     """One line, in one piece."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def told(execution: Accepted | Seen, result: Result) -> None:
+    """It was not a walk that ended it."""
+    say("told", execution.id, result.status)
 
 
 async def walk(execution: Accepted, journal: Journal) -> Result | WakeAt:
@@ -36,11 +44,8 @@ async def walk(execution: Accepted, journal: Journal) -> Result | WakeAt:
     if data.get("die"):
         os._exit(1)
     try:
-        for number in range(data["steps"]):
-            if journal.recorded(f"s{number}") is None:
-                await _step(execution.id, number, data)
-                await journal.record(Step(f"s{number}", 1, Resolved(number)))
-                say("recorded", execution.id, number)
+        with _alone(execution.id, data.get("alone")):
+            await _steps(execution.id, data, journal)
         if data.get("wait") and journal.recorded("wait") is None:
             at = time.time() + data["wait"]
             await journal.record(Step("wait", 1, WakeAt(at)))
@@ -54,6 +59,28 @@ async def walk(execution: Accepted, journal: Journal) -> Result | WakeAt:
         raise
     say("done", execution.id)
     return Result(Status.RESOLVED, None)
+
+
+@contextlib.contextmanager
+def _alone(id_: str, path: str | None) -> Iterator[None]:
+    """Hold the file at *path*, which a process that dies lets go; say so where others do."""
+    if path is None:
+        yield
+        return
+    with Path(path).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("crowded", id_)
+        yield
+
+
+async def _steps(id_: str, data: Any, journal: Journal) -> None:
+    for number in range(data["steps"]):
+        if journal.recorded(f"s{number}") is None:
+            await _step(id_, number, data)
+            await journal.record(Step(f"s{number}", 1, Resolved(number)))
+            say("recorded", id_, number)
 
 
 async def _step(id_: str, number: int, data: Any) -> None:
@@ -77,7 +104,7 @@ async def main() -> None:
     store = PostgresStore(options["url"], ttl=options.get("ttl", 1.0), opening=10)
     async with store:
         say("open", os.getpid())
-        serving = asyncio.create_task(store.serve(walk, options.get("at_once", 8)))
+        serving = asyncio.create_task(store.serve(walk, options.get("at_once", 8), told))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         serving.cancel()

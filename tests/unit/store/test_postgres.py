@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -16,34 +16,10 @@ from runner.store import pg_leases, pg_queue, pg_schema
 from runner.store.base import Retention, Seen, Story
 from runner.store.pg_connect import Database
 from runner.store.pg_leases import Lease, Sweeper
-from runner.store.pg_workflows import Workflows
+from runner.store.pg_workflows import Pending, Workflows
 from runner.store.postgres import PostgresStore
 from tests.postgres import Server, server
 from tests.unit.store.places import TEXT, Walker, at_once, execution, serving, status, text
-
-
-@pytest.fixture(scope="module")
-def template(postgres: Server) -> Iterator[str]:
-    """The name of a database that has all tables, to be copied."""
-    name = f"template_{uuid.uuid4().hex}"
-    with postgres.database(name) as url:
-        asyncio.run(_open(url))
-        yield name
-
-
-async def _open(url: str) -> None:
-    async with PostgresStore(url):
-        pass
-
-
-@pytest.fixture
-def url(postgres: Server, template: str) -> Iterator[str]:
-    """A database that has all tables."""
-    name = f"store_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
-        yield postgres.url(name)
-        connection.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture
@@ -53,11 +29,23 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
         yield opened
 
 
+async def _open(url: str) -> None:
+    async with PostgresStore(url):
+        pass
+
+
 def asked(url: str, query: str) -> list[tuple[Any, ...]]:
     """What the database says."""
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(query.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+#: Those in the middle of a transaction.
+_IDLE = """
+    from pg_stat_activity
+    where datname = current_database() and state = 'idle in transaction'
+"""
 
 
 class Orphans:
@@ -338,6 +326,28 @@ async def test_a_resumed_workflow_of_what_was_cancelled_comes_to_nothing(
     assert (await status(store, wanted.id, "cancelled")).started is None
 
 
+async def test_what_is_handed_out_twice_is_done_once(store: PostgresStore, url: str) -> None:
+    """As when its process was taken for dead by mistake: who runs it goes on."""
+    workflows = Workflows(database := Database(url))
+    walker = Walker()
+    async with serving(store, walker):
+        await store.accept(wanted := execution(), [TEXT])
+        await walker.next()
+        await workflows.resume(wanted.id)
+        async with asyncio.timeout(20):
+            while asked(url, "select status from dbos.workflow_status") != [("PENDING",)]:
+                await asyncio.sleep(0.01)
+        await store.accept(after := execution(), [TEXT])
+        await walker.next()
+        walker.end(wanted.id)
+        await status(store, wanted.id, "resolved")
+    await workflows.close()
+    await database.close()
+
+    assert walker.order == [wanted.id, after.id]
+    assert walker.cancelled == [after.id]
+
+
 async def test_what_dbos_gave_up_is_taken_up_again(store: PostgresStore, url: str) -> None:
     """As when somebody cancels a workflow with the tools of DBOS: the execution is ours."""
     await store.accept(wanted := execution(), [TEXT])
@@ -423,6 +433,44 @@ async def test_only_one_sweeps(orphans: Orphans, url: str) -> None:
     assert orphans.statuses() == ["PENDING", "PENDING"]
 
 
+async def test_who_takes_too_long_to_sweep_stops(orphans: Orphans, url: str) -> None:
+    """Somebody else does it then, and what is given away twice is done twice."""
+    pending = orphans.workflows.pending
+    looks = iter(["for who is dead", "for what is theirs"])
+
+    async def slowly() -> list[Pending]:
+        found = await pending()
+        if next(looks) == "for what is theirs":
+            asked(url, f"select pg_terminate_backend(pid) {_IDLE}")
+            async with asyncio.timeout(20):
+                while asked(url, f"select {_IDLE}"):
+                    await asyncio.sleep(0.01)
+        return found
+
+    orphans.workflows.pending = slowly  # type: ignore[method-assign]
+    await orphans.sweeper(ttl=0.1).sweep()
+
+    assert orphans.statuses() == ["PENDING", "PENDING"]
+
+
+async def test_what_was_given_back_meanwhile_is_not_given_away_again(
+    orphans: Orphans, url: str
+) -> None:
+    """As when its process stops: it gives back what it has, and its lease ends."""
+    pending = orphans.workflows.pending
+    before = await pending()
+    asked(url, "update dbos.workflow_status set executor_id = 'us'")
+    answers = [before]
+
+    async def first_as_it_was() -> list[Pending]:
+        return answers.pop() if answers else await pending()
+
+    orphans.workflows.pending = first_as_it_was  # type: ignore[method-assign]
+    await orphans.sweeper(ttl=0.1).sweep()
+
+    assert orphans.statuses() == ["PENDING", "PENDING"]
+
+
 async def test_a_row_that_somebody_frozen_holds_does_not_stop_the_others(
     orphans: Orphans, url: str
 ) -> None:
@@ -481,3 +529,66 @@ async def test_stories_that_nobody_takes_are_dropped_and_counted(url: str) -> No
         big = [_story()._replace(records=b"x" * (1 << 20)) for _ in range(20)]
         store.write_history(big)
         assert store.dropped == 13
+
+
+async def test_what_is_told_last_is_told_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is closed while the answer to a commit is under way waits for it."""
+    committed = asyncio.Event()
+    transaction = Database.transaction
+
+    @asynccontextmanager
+    async def slow(database: Database) -> AsyncIterator[psycopg.AsyncConnection]:
+        async with transaction(database) as connection:
+            yield connection
+        committed.set()
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(Database, "transaction", slow)
+    async with PostgresStore(url) as store:
+        store.write_history([_story()])
+        await committed.wait()
+
+    assert asked(url, "select steps from runner.executions") == [(1,)]
+    assert asked(url, "select count(*) from runner.records") == [(1,)]
+    assert store.dropped == 0
+
+
+# --- what is left to others ---------------------------------------------------------------------
+
+
+async def test_what_nobody_has_a_place_for_is_counted(store: PostgresStore) -> None:
+    """So that no replica accepts more when all of them together are too slow."""
+    walker = Walker()
+    ids = [random_id() for _ in range(4)]
+    async with serving(store, walker, 1):
+        for id_ in ids:
+            await store.accept(execution(id_), [TEXT])
+        assert (await walker.next())[0].id == ids[0]
+        async with asyncio.timeout(30):
+            while store.backlog != 3:
+                await asyncio.sleep(0.01)
+        for id_ in ids[1:]:
+            await store.cancel(id_)
+        async with asyncio.timeout(30):
+            while store.backlog:
+                await asyncio.sleep(0.01)
+
+
+async def test_who_hands_over_begins_nothing_more(store: PostgresStore, url: str) -> None:
+    """What waits for a place, and what comes later, is for others; what runs goes on."""
+    walker = Walker()
+    runs, waits, later = (random_id() for _ in range(3))
+    async with serving(store, walker, 1):
+        await store.accept(execution(runs), [TEXT])
+        await walker.next()
+        await store.accept(execution(waits), [TEXT])
+        await store.hand_over()
+        await store.accept(execution(later), [TEXT])
+        walker.end(runs)
+        await status(store, runs, "resolved")
+
+    assert walker.order == [runs]
+    query = "select id, takeovers, owner from runner.executions where needs is not null"
+    assert sorted(asked(url, query)) == sorted([(waits, 0, None), (later, 0, None)])
+    query = "select distinct status from dbos.workflow_status where status <> 'SUCCESS'"
+    assert asked(url, query) == [("ENQUEUED",)]

@@ -11,14 +11,14 @@ import stat
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from runner.errors import StoreError
-from runner.store import migrations
-from runner.store.base import Journal, Retention, Store
+from runner.store import migrations, work
+from runner.store.base import FlowText, Journal, Retention, Store
 from runner.store.sqlite import SQLiteStore
 from tests.contracts.test_store import story, tell
 from tests.unit.store.places import (
@@ -170,6 +170,38 @@ async def test_damage_that_is_found_later_is_told_then(folder: Path) -> None:
             await store.accept(execution(), [TEXT])
 
 
+async def test_nothing_more_is_written_to_what_is_damaged(folder: Path) -> None:
+    """Even where only a reader has met it: more may be wrong than anybody has seen."""
+    async with SQLiteStore(folder) as store:
+        for _ in range(50):
+            await store.accept(wanted := execution(), [TEXT])
+        await tell(store, story(InFolder(folder), wanted.id, b"x" * 100_000))
+    with contextlib.closing(sqlite3.connect(folder / "store.db")) as connection:
+        find = "SELECT rootpage FROM sqlite_master WHERE name = 'record'"
+        (page,) = connection.execute(find).fetchone()
+    with (folder / "store.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    async with SQLiteStore(folder) as store:
+        await store.accept(execution(), [TEXT])
+        with pytest.raises(StoreError, match="is damaged"):
+            await store.records(wanted.id)
+        with pytest.raises(StoreError, match="is damaged"):
+            await store.accept(execution(), [TEXT])
+        assert "move it away" in (store.trouble or "")
+
+
+async def test_a_log_that_was_never_written_is_no_damage(folder: Path) -> None:
+    """As the power leaves it that fails at the wrong moment: nothing was committed in it."""
+    async with SQLiteStore(folder) as store:
+        await store.accept(wanted := execution(), [TEXT])
+    (folder / "store.db-wal").write_bytes(bytes(4096))
+
+    async with SQLiteStore(folder) as store:
+        assert await store.find(wanted.id) is not None
+
+
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A file is in its place."""
     (tmp_path / "state").touch()
@@ -278,6 +310,31 @@ async def test_what_a_full_disk_cannot_keep_is_not_accepted(folder: Path) -> Non
     assert troubles == [message, None]
     assert accepted
     assert seen == {*accepted, after.id}
+
+
+async def test_a_walk_waits_for_texts_that_cannot_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails for a moment ends no execution that began with another flow."""
+    clock, walker, read, failed = ManualClock(), Walker(), work.texts, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fails(connection: sqlite3.Connection, pins: Mapping[str, str]) -> Mapping[str, FlowText]:
+        monkeypatch.setattr(work, "texts", read)
+        loop.call_soon_threadsafe(failed.set)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with SQLiteStore(folder, clock) as store, serving(store, walker):
+        await store.accept(execution(), [TEXT])
+        accepted = (await walker.next())[0]
+        monkeypatch.setattr(work, "texts", fails)
+        reading = asyncio.create_task(store.texts(accepted.pins))
+        await failed.wait()
+        while not clock.waiting:
+            await asyncio.sleep(0.001)
+        clock.advance(1)
+
+        assert await reading == {TEXT.key: TEXT}
 
 
 async def test_a_step_waits_for_a_disk_that_is_full(folder: Path) -> None:

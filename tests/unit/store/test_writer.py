@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,37 @@ async def test_a_bad_member_fails_alone(writer: Writer, statements: list[str]) -
     assert failed.message == "UNIQUE constraint failed: number.x"
     assert done.index(failed) == 20
     assert sorted(await writer.do(numbers)) == list(range(40))
+
+
+def insert_all(connection: sqlite3.Connection, items: Sequence[int]) -> list[tuple[int, int]]:
+    """Each with how many there were at once."""
+    connection.executemany("INSERT INTO number VALUES (?)", [(x,) for x in items])
+    return [(x, len(items)) for x in items]
+
+
+async def test_what_is_asked_for_one_after_another_is_done_at_once(writer: Writer) -> None:
+    """Each gets its own; what stands in between is not overtaken."""
+    first = [writer.do_among(insert_all, x) for x in range(1, 30)]
+    between = writer.do(numbers)
+    last = [writer.do_among(insert_all, x) for x in range(30, 60)]
+
+    done = await asyncio.gather(*first, *last)
+
+    assert [x for x, _ in done] == [*range(1, 60)]
+    assert max(together for _, together in done) > 1
+    assert await between == [*range(1, 30)]
+
+
+async def test_of_what_is_done_at_once_a_bad_item_fails_alone(writer: Writer) -> None:
+    """Nobody pays for the company they are in."""
+    values = [*range(1, 20), 7, *range(20, 40)]
+
+    done = await asyncio.gather(
+        *(writer.do_among(insert_all, x) for x in values), return_exceptions=True
+    )
+
+    assert [at for at, each in enumerate(done) if isinstance(each, StoreError)] == [19]
+    assert sorted(await writer.do(numbers)) == list(range(1, 40))
 
 
 async def test_an_error_of_a_job_is_its_own(writer: Writer) -> None:
@@ -168,6 +199,26 @@ async def test_what_there_is_no_room_for_is_dropped_and_counted(writer: Writer) 
     await writer.close()
 
     assert writer.dropped == 2 * 7
+
+
+async def test_where_nothing_can_begin_everybody_is_told_at_once(
+    connection: sqlite3.Connection,
+) -> None:
+    """Who came later does not wait behind those who wait in vain."""
+    tried: list[int] = []
+
+    def busy() -> None:
+        tried.append(1)
+        raise StoreError("locked")
+
+    writer = Writer(connection, busy, explain)
+    waiting = [writer.do(insert(x)) for x in range(2000)]
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    await writer.close()
+
+    assert {str(error) for error in errors} == {"locked"}
+    assert len(tried) <= 2  # the first may have come alone
+    assert numbers(connection) == []
 
 
 async def test_what_fails_and_nobody_waits_for_is_counted(writer: Writer) -> None:

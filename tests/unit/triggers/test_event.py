@@ -590,7 +590,7 @@ async def telling(world: World) -> AsyncIterator[Callable[[], Any]]:
     async def settled() -> None:
         for _ in range(20):  # what is told starts what may be told: for ever, if that went wrong
             await idle(world)
-            await events.settle()
+            await events.settle(10)
 
     yield settled
     task.cancel()

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
+from runner.errors import StoreError
 from runner.ids import derived_id
 from runner.operators import iso
+from runner.store.base import Accepted, FlowText, Tick, Ticks
+from runner.store.memory import MemoryStore
 from runner.triggers.schedule import Schedules
-from runner.triggers.ticks import FileTicks, Tick
 from runner.types import JSONObject
 from tests.world import Gate, World
 
@@ -38,11 +40,11 @@ class Clock:
 class Ticking:
     """A world, a clock that begins at noon of a Sunday, and schedules in between."""
 
-    def __init__(self, world: World, ticks: FileTicks | None = None) -> None:
+    def __init__(self, world: World, ticks: Ticks | None = None) -> None:
         self.world = world
         self.clock = Clock("2026-03-01T12:00:00")
         self.schedules = Schedules(
-            world.registry, world.engine, world.recorder, ticks or FileTicks(None), self.clock
+            world.registry, world.engine, world.recorder, ticks or MemoryStore(), self.clock
         )
         self.detach = world.registry.subscribe(self.schedules.follow)
 
@@ -98,7 +100,11 @@ async def test_an_execution_is_that_of_its_fire(ticking: Ticking) -> None:
 
     (started,) = ticking.world.said("execution.started")
     assert started["execution_id"] == derived_id(ID, "2026-03-01T13:00:00.000Z")
-    assert started["data"] == {"trigger": None, "nominal": "2026-03-01T13:00:00.000Z"}
+    assert started["data"] == {
+        "trigger": None,
+        "accountability": None,
+        "nominal": "2026-03-01T13:00:00.000Z",
+    }
     assert started["trigger"] == "schedule"
     (step,) = ticking.world.said("operation.resolved")
     assert step["data"]["value"] == [None]
@@ -436,14 +442,14 @@ async def test_what_the_engine_refuses_is_recorded_and_the_next_one_comes() -> N
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """A state folder that is not there yet."""
-    return tmp_path / "state" / "schedules.json"
+def kept() -> MemoryStore:
+    """What outlives a process."""
+    return MemoryStore()
 
 
-async def restarted(state: Path, text: str) -> Ticking:
-    """Another process with the same state and this flow, a little later."""
-    ticking = Ticking(World(), FileTicks(state))
+async def restarted(kept: MemoryStore, text: str) -> Ticking:
+    """Another process with the same ticks and this flow, a little later."""
+    ticking = Ticking(World(), kept)
     ticking.clock.now += timedelta(hours=2, minutes=5)
     await ticking.schedules.recall()
     await ticking.world.load(a=text)
@@ -456,106 +462,125 @@ async def restarted(state: Path, text: str) -> Ticking:
     [("skip", []), ("once", ["14:00:00"]), ("all", ["13:10:00", "13:20:00"])],
 )
 async def test_a_restart_makes_up_for_what_was_missed(
-    state: Path, missed: str, expected: list[str]
+    kept: MemoryStore, missed: str, expected: list[str]
 ) -> None:
-    """The state folder says how far it had got, from the moment the schedule was first seen."""
+    """What is kept says how far it had got, from the moment the schedule was first seen."""
     text = flow("*/10 * * * *", missed=missed, **({} if missed == "skip" else {"within": "1h"}))
-    before = Ticking(World(), FileTicks(state))
+    before = Ticking(World(), kept)
     await before.world.load(a=text)
     await before.schedules.wake()
 
-    after = await restarted(state, text)
+    after = await restarted(kept, text)
 
     fired = await after.fired()
     assert fired[: len(expected)] == expected
     assert len(fired) == {"skip": 0, "once": 1, "all": 6}[missed]
 
 
-async def test_a_fire_comes_once_over_a_restart(state: Path) -> None:
+async def test_a_fire_comes_once_over_a_restart(kept: MemoryStore) -> None:
     """What was dealt with before is not dealt with again."""
     text = flow(missed="all", within="1d")
-    before = Ticking(World(), FileTicks(state))
+    before = Ticking(World(), kept)
     await before.world.load(a=text)
     await before.to("13:00:00")
 
-    after = await restarted(state, text)
+    after = await restarted(kept, text)
 
     assert await before.fired() == ["13:00:00"]
     assert await after.fired() == ["14:00:00"]
 
 
-async def test_how_far_it_had_got_is_kept_until_there_are_flows(state: Path) -> None:
+async def test_how_far_it_had_got_is_kept_until_there_are_flows(kept: MemoryStore) -> None:
     """A process that ends before its flows are there takes nothing from the next one."""
     text = flow(missed="once")
-    before = Ticking(World(), FileTicks(state))
+    before = Ticking(World(), kept)
     await before.world.load(a=text)
     await before.schedules.wake()
 
-    between = Ticking(World(), FileTicks(state))
+    between = Ticking(World(), kept)
     await between.schedules.recall()
     between.schedules.follow(between.world.registry.current, between.world.registry.current)
     await between.schedules.wake()
 
-    after = await restarted(state, text)
+    after = await restarted(kept, text)
     assert await after.fired() == ["14:00:00"]
 
 
-async def test_another_timetable_after_a_restart_begins_anew(state: Path) -> None:
+async def test_another_timetable_after_a_restart_begins_anew(kept: MemoryStore) -> None:
     """It was changed while nobody was there: it has missed nothing."""
-    before = Ticking(World(), FileTicks(state))
+    before = Ticking(World(), kept)
     await before.world.load(a=flow(missed="all"))
     await before.schedules.wake()
 
-    after = await restarted(state, flow("*/10 * * * *", missed="all"))
+    after = await restarted(kept, flow("*/10 * * * *", missed="all"))
 
     assert await after.fired() == []
 
 
-async def test_a_clock_that_was_wrong_before_a_restart_is_no_reason_to_wait(state: Path) -> None:
+async def test_a_clock_that_was_wrong_before_a_restart_is_no_reason_to_wait(
+    kept: MemoryStore,
+) -> None:
     """A tick of the far future is not believed."""
-    FileTicks(state).save({ID: Tick("0 * * * * (UTC)", datetime(2031, 1, 1, tzinfo=UTC))})
+    future = datetime(2031, 1, 1, tzinfo=UTC).timestamp()
+    await kept.keep_ticks({ID: Tick("0 * * * * (UTC)", future)})
 
-    after = await restarted(state, flow(missed="all"))
+    after = await restarted(kept, flow(missed="all"))
 
     assert after.schedules.next_fire(ID) == datetime(2026, 3, 1, 15, 0, tzinfo=UTC)
 
 
-async def test_only_what_makes_up_for_something_is_kept(state: Path) -> None:
-    """Others cost no disk at all; and who is the only one to read it may."""
-    ticking = Ticking(World(), FileTicks(state))
+class Ledger:
+    """Notes what is to be kept, and cannot keep it as long as it is *full*."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.kept: list[set[str]] = []
+
+    async def ticks(self) -> Mapping[str, Tick]:
+        """Cannot be read either."""
+        if self.full:
+            raise StoreError("the disk is full")
+        return {}
+
+    async def keep_ticks(self, ticks: Mapping[str, Tick]) -> None:
+        """Note whose ticks they are."""
+        if self.full:
+            raise StoreError("the disk is full")
+        self.kept.append(set(ticks))
+
+
+async def test_only_what_makes_up_for_something_is_kept() -> None:
+    """Others cost nothing at all."""
+    ticking = Ticking(World(), ledger := Ledger())
     await ticking.world.load(a=flow("* * * * *"))
     await ticking.to("12:01")
-    assert not state.exists()
+    assert ledger.kept == []
 
     await ticking.world.load(a=flow("* * * * *", missed="once"))
     await ticking.to("12:02")
 
-    assert list(json.loads(state.read_text())) == [ID]
-    assert state.stat().st_mode & 0o777 == 0o600
-    assert state.parent.stat().st_mode & 0o777 == 0o700
+    assert ledger.kept == [{ID}]
 
 
-DAMAGED = ["", "{", "[]", '{"a": 1}', '{"a": ["x"]}', '{"a": ["x", "yesterday"]}', "\0\1"]
+async def test_only_what_got_further_is_kept() -> None:
+    """Of ten thousand schedules one fires, and one is written."""
+    ticking = Ticking(World(), ledger := Ledger())
+    other = ID.replace("5a1a", "0000")
+    seldom = flow("0 18 * * *", missed="once").replace(ID, other)
+    await ticking.world.load(a=flow("* * * * *", missed="once"), b=seldom)
+
+    await ticking.to("12:01")
+    await ticking.to("12:01:30")
+    await ticking.to("12:02")
+
+    assert ledger.kept == [{ID, other}, {ID}]
 
 
-@pytest.mark.parametrize("text", DAMAGED)
-async def test_a_damaged_file_is_said_and_replaced(state: Path, text: str) -> None:
-    """Schedules begin anew; nothing else comes of it."""
-    state.parent.mkdir()
-    state.write_text(text)
-
-    after = await restarted(state, flow(missed="all"))
-
-    (said,) = after.world.said("daemon.warning")
-    assert "cannot be read" in said["message"]
-    assert await after.fired() == []
-    assert list(FileTicks(state).load()) == [ID]
-
-
-async def test_a_disk_that_is_full_is_said_once(state: Path) -> None:
-    """Schedules fire all the same."""
-    state.parent.write_text("a file where a folder should be")
-    ticking = Ticking(World(), FileTicks(state))
+async def test_a_store_that_cannot_keep_ticks_is_said_once() -> None:
+    """Schedules fire all the same, and what was not kept is kept when that can be."""
+    ticking = Ticking(World(), ledger := Ledger())
+    ledger.full = True
+    await ticking.schedules.recall()
     await ticking.world.load(a=flow("* * * * *", missed="once"))
 
     for minute in (1, 2, 3):
@@ -563,24 +588,156 @@ async def test_a_disk_that_is_full_is_said_once(state: Path) -> None:
 
     assert await ticking.fired() == ["12:01:00", "12:02:00", "12:03:00"]
     (said,) = ticking.world.said("daemon.warning")
-    assert "cannot be kept" in said["message"]
-    state.parent.unlink()
+    assert "cannot be read: the disk is full" in said["message"]
+    ledger.full = False
     await ticking.to("12:04")
-    assert list(FileTicks(state).load()) == [ID]
-    state.with_suffix(".tmp").mkdir()
+    assert ledger.kept == [{ID}]
+    ledger.full = True
     await ticking.to("12:05")
-    assert len(ticking.world.said("daemon.warning")) == 2
+    assert "cannot be kept" in ticking.world.said("daemon.warning")[1]["message"]
 
 
-def test_what_is_kept_is_what_is_read(state: Path) -> None:
-    """Both ways, and without a file there is nothing."""
-    ticks = {ID: Tick("0 * * * * (UTC)", datetime(2026, 1, 1, 12, 30, 0, 5, tzinfo=UTC))}
+# --- the store ----------------------------------------------------------------------------------
 
-    assert FileTicks(state).load() == {}
-    FileTicks(state).save(ticks)
-    assert FileTicks(state).load() == ticks
-    FileTicks(None).save(ticks)
-    assert FileTicks(None).load() == {}
+
+class Away(MemoryStore):
+    """A store that is not to be had at times."""
+
+    away = False
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Accept it if it is there."""
+        if self.away:
+            raise StoreError("PostgreSQL cannot be used")
+        return await super().accept(execution, texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "until", "expected"),
+    [
+        ({"missed": "skip"}, "13:00:40", ["13:00:00"]),
+        ({"missed": "skip"}, "13:30:00", []),
+        ({"missed": "once", "within": "1h"}, "13:30:00", ["13:00:00"]),
+    ],
+)
+async def test_a_fire_that_cannot_be_kept_comes_again(
+    options: dict[str, str], until: str, expected: list[str]
+) -> None:
+    """Late if the store is back within the minute, else as `missed` says; said once meanwhile."""
+    store = Away()
+    ticking = Ticking(World(store=store))
+    await ticking.world.load(a=flow(**options))
+    store.away = True
+    await ticking.to("13:00:00")
+    await ticking.to("13:00:01")
+    await ticking.to("13:00:02")
+    (refused,) = ticking.refused
+    assert refused["error"]["message"] == "PostgreSQL cannot be used"
+    assert await ticking.schedules.wake() == 1
+
+    store.away = False
+    await ticking.to(until)
+    await ticking.to("14:00:00")
+
+    assert await ticking.fired() == [*expected, "14:00:00"]
+    late = [each["error"]["code"] for each in ticking.refused[1:]]
+    assert late == ([] if expected else ["MISSED"])
+
+
+class Silent(MemoryStore):
+    """A store that gives no answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Say which execution that is, and wait for ever."""
+        self.asked.set_result(execution.id)
+        return await asyncio.Event().wait()
+
+
+async def test_a_fire_comes_again_where_a_stop_left_no_time_for_the_answer(
+    kept: MemoryStore,
+) -> None:
+    """Nobody knows whether it was kept, and it is the same execution: it is not done twice."""
+    store, text = Silent(), flow(missed="all", within="1d")
+    before = Ticking(World(store=store), kept)
+    await before.world.load(a=text)
+    before.clock.now += timedelta(hours=2)
+    stopped = asyncio.create_task(before.schedules.run())
+    id_ = await store.asked
+    stopped.cancel()
+    await asyncio.wait({stopped})
+
+    after = await restarted(kept, text)
+
+    assert await after.fired() == ["13:00:00", "14:00:00"]
+    assert after.world.said("execution.started")[0]["execution_id"] == id_
+
+
+async def test_while_the_store_is_away_nothing_waits_for_it_twice() -> None:
+    """A thousand schedules that are due do not try it one after another, and all come."""
+    store = Away()
+    ticking = Ticking(World(store=store))
+    text = flow()
+    await ticking.world.load(
+        **{f"f{n}": text.replace(ID, derived_id(ID, str(n))) for n in range(20)}
+    )
+    store.away = True
+    await ticking.to("13:00:00")
+    assert len(ticking.refused) == 1
+
+    store.away = False
+    await ticking.to("13:00:01")
+
+    assert await ticking.fired() == ["13:00:00"] * 20
+
+
+class SharedStore(MemoryStore):
+    """A store that others run executions of as well."""
+
+    shared = True  # type: ignore[misc]
+
+
+async def test_what_another_replica_has_started_is_no_news() -> None:
+    """Of two that fire at the same moment one is second, every time."""
+    store = SharedStore()
+    one, other = Ticking(World(store=store)), Ticking(World(store=store))
+    for each in (one, other):
+        await each.world.load(a=flow())
+
+    for hour in (13, 14):
+        await one.to(f"{hour}:00")
+        await other.to(f"{hour}:00")
+
+    seen = await store.executions()
+    assert {each.id for each in seen} == {
+        derived_id(ID, f"2026-03-01T{hour}:00:00.000Z") for hour in (13, 14)
+    }
+    assert one.refused == other.refused == []
+
+
+async def test_where_every_pod_fires_it_runs_there() -> None:
+    """A store that others share never gets to see it."""
+    gate = Gate()
+    store = SharedStore()
+    ticking = Ticking(World(gate.operations, store=store))
+    await ticking.world.load(
+        a=flow(scope="pod", more="operations: [{type: sleep, options: {milliseconds: 1}}]\n")
+    )
+
+    await ticking.to("13:00")
+    await gate.holds(1)
+    draining = asyncio.create_task(ticking.world.engine.drain(60))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    gate.opened.set()
+    await draining
+
+    assert await ticking.fired() == ["13:00:00"]
+    assert ticking.world.said("execution.finished")[0]["status"] == "resolved"
+    assert await store.executions() == []
 
 
 # --- the loop -----------------------------------------------------------------------------------
@@ -594,7 +751,7 @@ async def test_it_wakes_up_by_itself(world: World) -> None:
     def clock() -> float:
         return start.timestamp() + next(looks) / 1000
 
-    schedules = Schedules(world.registry, world.engine, world.recorder, FileTicks(None), clock)
+    schedules = Schedules(world.registry, world.engine, world.recorder, MemoryStore(), clock)
     running = asyncio.create_task(schedules.run())
     while not world.registry._listeners:  # and from then on it waits
         await asyncio.sleep(0)
@@ -610,10 +767,10 @@ async def test_it_wakes_up_by_itself(world: World) -> None:
     assert running.cancelled()
 
 
-async def test_what_was_started_last_is_kept(world: World, state: Path) -> None:
+async def test_what_was_started_last_is_kept(world: World) -> None:
     """A daemon that stops in the middle of many fires starts none of them again."""
     clock = Clock("2026-03-01T12:00:00")
-    ticks = FileTicks(state)
+    ticks = MemoryStore()
     schedules = Schedules(world.registry, world.engine, world.recorder, ticks, clock)
     running = asyncio.create_task(schedules.run())
     while not world.registry._listeners:
@@ -628,15 +785,15 @@ async def test_what_was_started_last_is_kept(world: World, state: Path) -> None:
     running.cancel()
     await asyncio.wait({running})
 
-    kept = ticks.load()
+    kept = await ticks.ticks()
     started = {each["flow"].removeprefix("f") for each in world.said("execution.started")}
     assert 0 < len(started) < 50
-    assert all(kept[derived_id(ID, n)].until == clock.now for n in started)
+    assert all(kept[derived_id(ID, n)].until == clock() for n in started)
 
 
 async def test_when_it_ends_it_follows_no_more(world: World) -> None:
     """A daemon that stops attaches nothing new."""
-    schedules = Schedules(world.registry, world.engine, world.recorder, FileTicks(None))
+    schedules = Schedules(world.registry, world.engine, world.recorder, MemoryStore())
     running = asyncio.create_task(schedules.run())
     while not world.registry._listeners:
         await asyncio.sleep(0)

@@ -144,7 +144,11 @@ class Service:
             max_running=limits.executions,
             max_queued=limits.queue,
         )
-        self.stories = Stories(self.engine.store, lambda key: self.registry.current.entries[key].id)
+        self.stories = Stories(
+            self.engine.store,
+            lambda key: self.registry.current.entries[key].id,
+            self.engine.is_accepted,
+        )
         self.recorder.attach(self.stories)
         self.loader = Loader(BUILTIN, made)
         self.app = build(made, self.registry, self.engine, self.folder, self.recorder)

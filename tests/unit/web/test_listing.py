@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runner.history import Created
+from runner.store.memory import MemoryStore
 from runner.triggers.schedule import Schedules
-from runner.triggers.ticks import FileTicks
 from runner.types import JSONObject
 from runner.web import reading
 from runner.web.listing import FLOWS, LISTING, OPERATIONS, Listing
@@ -71,7 +71,7 @@ async def test_the_next_fire_is_as_of_now(world: World) -> None:
     """In UTC, as all times are; null for what no schedule starts."""
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     schedules = Schedules(
-        world.registry, world.engine, world.recorder, FileTicks(None), noon.timestamp
+        world.registry, world.engine, world.recorder, MemoryStore(), noon.timestamp
     )
     world.registry.subscribe(schedules.follow)
     await world.load(

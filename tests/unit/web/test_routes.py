@@ -250,7 +250,9 @@ async def test_probes_need_nobody_and_say_what_is_missing(serve: Serve) -> None:
     await service.engine.drain(0)
     verbose = await service.get("/readyz?verbose")
     assert verbose.status == 503
-    assert verbose.body == b"[+]generation ok\n[-]draining failed\n[+]store ok\n"
+    assert verbose.body == (
+        b"[+]generation ok\n[-]draining failed\n[+]store ok (memory)\n[+]history ok\n"
+    )
     assert (await service.get("/livez")).status == 200
 
 
