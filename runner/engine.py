@@ -21,6 +21,7 @@ from runner.resources import Resources
 from runner.store.base import Accepted, Journal, Seen, Store, WakeAt
 from runner.tickets import Places, Ticket
 from runner.trail import Trail
+from runner.types import JSONObject
 
 _MAX_LAST: Final = 50_000
 """Of so many flows it is known how they ended last."""
@@ -133,7 +134,7 @@ class Engine:
             return _running(direct, self._now())
         if seen is None or ticket is None or ticket.begun or seen.status != "running":
             return seen
-        return seen._replace(status="queued")  # it waits here for its turn, or for a place
+        return seen._replace(status="queued", started=None)  # for its turn, or for a place
 
     def is_accepted(self, id_: str) -> bool:
         """Whether this is an accepted execution that has not ended, as far as we know."""
@@ -426,7 +427,8 @@ class Engine:
 
     def _ended(self, which: Accepted | Seen, result: Result) -> None:
         """Record what did not end by running."""
-        self._shared.recorder.emit(
+        credentials = which.credentials if isinstance(which, Accepted) else ()
+        self._shared.recorder.bind(credentials=credentials).emit(
             "execution.finished",
             severity="WARNING",
             flow=which.flow,
@@ -438,9 +440,18 @@ class Engine:
             trigger=which.trigger,
             trace_id=which.trace_id if isinstance(which, Accepted) else None,
             status=result.status,
-            duration_ms=0.0,
+            duration_ms=_milliseconds(which),
             error=brief(result.value),
+            data=self._cause(which),
         )
+
+    def _cause(self, which: Accepted | Seen) -> JSONObject | None:
+        """What it can be replayed with, if nobody has said it, and its flow lets it be said."""
+        entry = self._current().find(which.flow_id)
+        flow = None if entry is None else entry.flow
+        if isinstance(which, Seen) or flow is None or flow.tracking != "all":
+            return None
+        return {"trigger": which.trigger_data, "accountability": which.accountability}
 
     # --- ending
 
@@ -516,6 +527,14 @@ class Engine:
         """What this process has accepted ends with it: say so."""
         for id_ in tuple(self._tickets):
             await self.cancel(id_)
+
+
+def _milliseconds(which: Accepted | Seen) -> float:
+    """How long *which*, which does not run any more, was under way, as far as that is known."""
+    if isinstance(which, Accepted) or which.started is None:
+        return 0.0
+    ended = time.time() if which.finished is None else which.finished
+    return max(0.0, round((ended - which.started) * 1000, 3))
 
 
 def _running(execution: Execution, now: float) -> Seen:

@@ -235,18 +235,18 @@ class Execution:
 
     async def _resume(self, trail: Trail, seconds: float | None) -> Result:
         """Run from where an earlier walk has left it."""
-        started = time.perf_counter()
+        now, started = trail.now(), time.perf_counter()
         self._replaying = trail.begun(tuple(self.flow.operations))
         if self.flow.tracking != "none" and not self._replaying:
             self._record.emit("execution.started", data=self._begun() if self._tracked else None)
         deadline = rest = None
         try:
             if seconds is not None:
-                deadline = await trail.begin() + seconds
+                deadline = await trail.begin(now) + seconds
                 rest = max(deadline - trail.now(), 0.0)
             result = await self._end(rest, seconds)
         except Suspended as suspended:
-            await trail.begin()
+            await trail.begin(now)
             raise Suspended(min(suspended.at, deadline or suspended.at)) from None
         except asyncio.CancelledError:
             if not trail.goes_on():
@@ -578,7 +578,8 @@ class Execution:
         try:
             turn = await child.admitted()
         except RunnerError as error:
-            raise OperationError(f"the flow {name!r}: {error.message}", code=error.code) from None
+            message = f"the flow {name!r}: {error.message}"
+            raise OperationError(message, code=error.code, status=error.status) from None
         try:
             result = await child.run()
         finally:

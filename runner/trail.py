@@ -80,10 +80,10 @@ class Trail:
 
     # --- what is
 
-    async def begin(self) -> float:
-        """Write down that the execution begins now, unless it is; gives when it did."""
+    async def begin(self, at: float) -> float:
+        """Write down that the execution began *at*, unless it is; gives when it did."""
         if (began := self.began) is None:
-            self._began = began = self.now()
+            self._began = began = at
             await self._journal.record(Step(self._beginning, 1, WakeAt(began)))
         return began
 

@@ -105,7 +105,7 @@ class Database:
         )
         quieten(logging.getLogger("psycopg.pool"))
         self._said = -_SAY_EVERY
-        #: Those that DBOS was given, while they are used.
+        #: Those that threads of DBOS have.
         self._lent: WeakSet[psycopg.Connection] = WeakSet()
         self._lending = threading.Lock()
         #: Why it could not be asked when that was last tried.
@@ -129,6 +129,7 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self._pool.close(PATIENCE)
+        self.hang_up()
 
     # --- ours
 
@@ -204,27 +205,28 @@ class Database:
         """For a thread of DBOS: a connection, however long that takes. Raises Closed."""
         while not closed.is_set():
             try:
-                connection = psycopg.connect(**self._arguments)
+                return self._lend(psycopg.connect(**self._arguments))
             except psycopg.OperationalError as error:
                 self._say(f"PostgreSQL cannot be used: {brief(error)}")
                 closed.wait(_RETRY)
-            else:
-                with self._lending:
-                    self._lent.add(connection)
-                return connection
         raise Closed
 
+    def connect_once(self, options: str) -> psycopg.Connection:
+        """For a thread: a connection with *options* of PostgreSQL, now or never."""
+        options = f"{self._arguments['options']} {options}"
+        return self._lend(psycopg.connect(**{**self._arguments, "options": options}))
+
     def hang_up(self) -> None:
-        """Break what DBOS still uses: its threads wait for an answer as long as it takes."""
+        """Break all of these: their threads wait for an answer for as long as it takes."""
         with self._lending:
             lent = list(self._lent)
         for connection in lent:
             _hang_up(connection)
 
-    def connect_once(self, options: str) -> psycopg.Connection:
-        """For a thread: a connection with *options* of PostgreSQL, now or never."""
-        options = f"{self._arguments['options']} {options}"
-        return psycopg.connect(**{**self._arguments, "options": options})
+    def _lend(self, connection: psycopg.Connection) -> psycopg.Connection:
+        with self._lending:
+            self._lent.add(connection)
+        return connection
 
     # --- troubles
 

@@ -98,7 +98,6 @@ class Dispatch:
             await (self._retiring or asyncio.to_thread(self._destroy))
         finally:
             hanging_up.cancel()
-            self._database.hang_up()  # what it did not wait for either
             _taken.release()
 
     # --- in a thread

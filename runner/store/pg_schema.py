@@ -10,16 +10,18 @@ import asyncio
 import time
 from typing import Final, LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 
 from runner.errors import StoreError
-from runner.store.pg_connect import Database
+from runner.store.pg_connect import Database, brief
 
 _LOCK: Final = 0x72756E6E6572
 """Advisory lock of whoever migrates: `runner` in ASCII."""
 
 _PATIENCE: Final = 60.0
 """Seconds that somebody else may take to migrate."""
+
+_RETRY: Final = 0.5
 
 _TABLES: Final = """
 create table runner.flow_texts (
@@ -145,13 +147,22 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (_TABLES + _BEGIN,)
 """What takes a database from each version to the next; never changed, only added to."""
 
 
-async def migrate(database: Database) -> None:
-    """Bring *database* to the version of this program. Raises StoreError where that cannot be."""
+async def migrate(database: Database, wait: float) -> None:
+    """
+    Bring *database* to the version of this program.
+
+    DBOS needs a connection of its own, and waits *wait* seconds for it. Raises StoreError where
+    it cannot be done.
+    """
     async with database.session() as connection:
         await _lock(connection)
         async with connection.transaction():
             await _migrate_ours(connection)
-        await asyncio.to_thread(_migrate_dbos, database.url)
+        deadline = time.monotonic() + wait
+        while True:
+            if await asyncio.to_thread(_migrate_dbos, database.url, deadline):
+                return
+            await asyncio.sleep(_RETRY)
 
 
 async def _lock(connection: AsyncConnection) -> None:
@@ -188,10 +199,15 @@ async def _migrate_ours(connection: AsyncConnection) -> None:
     await connection.execute("insert into runner.version values (%s)", [len(_MIGRATIONS)])
 
 
-def _migrate_dbos(url: str) -> None:
+def _migrate_dbos(url: str, deadline: float) -> bool:
+    """Whether the tables of DBOS are as they should be; False: it may be so a little later."""
     from dbos import DBOS  # noqa: PLC0415 - 0.8 s; only who uses PostgreSQL pays for it
 
     try:
         DBOS.migrate(url)
     except Exception as error:
-        raise StoreError(f"the tables of DBOS cannot be made: {error}") from None
+        away = isinstance(getattr(error, "orig", error), OperationalError)
+        if away and time.monotonic() < deadline:
+            return False
+        raise StoreError(f"the tables of DBOS cannot be made: {brief(error)}") from None
+    return True

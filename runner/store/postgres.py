@@ -118,7 +118,7 @@ class PostgresStore:
             self._database = database = Database(self._url)
             stack.push_async_callback(database.close)
             await database.open(self._opening)
-            await pg_schema.migrate(database)
+            await pg_schema.migrate(database, self._opening)
             self._workflows = Workflows(database)
             stack.push_async_callback(self._workflows.close)
             self._acceptance = Acceptance(database)
@@ -180,6 +180,8 @@ class PostgresStore:
         async def hand_over() -> None:
             walks.refuse()
             dispatch.retire()
+            if self.trouble is not None:  # to ask would take longer than there may be time
+                return
             await sweeper.give_back(but=await walks.begun())
             await asyncio.sleep(_POLLS)
             await sweeper.give_back(but=await walks.begun())
@@ -208,11 +210,13 @@ class PostgresStore:
         await walks.stop()
         await dispatch.stop()
         await walks.stop()  # what it handed out between the two
+        if self.trouble is not None:  # others go on when the lease is over
+            return
         try:
             await walks.release()
             await sweeper.give_back()
             await lease.end()
-        except StoreError:  # they go on when the lease is over
+        except StoreError:  # as above
             return
 
     async def hand_over(self) -> None:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from runner.engine import Engine
-from runner.errors import Conflict, RunnerError, StoreError
+from runner.errors import RunnerError, StoreError
 from runner.ids import derived_id
 from runner.model import Flow, Generation, Schedule, Start
 from runner.operators import iso
@@ -227,10 +227,9 @@ class Schedules:
 
     async def _accept(self, start: Start) -> None:
         try:
-            receipt = await self._engine.accept(start)
-            # Where the store is shared, another process was faster: that is as it should be.
-            if not receipt.new and not self._engine.store.shared:
-                raise Conflict("This fire has its execution already.")
+            # If it has its execution already, all is well: another process was faster, or one
+            # that died before it could note how far it had got.
+            await self._engine.accept(start)
         except StoreError:
             raise
         except RunnerError as error:

@@ -222,7 +222,7 @@ def _recorded(records: Iterable[JSONObject], flow: Flow, generation: Generation)
     """What began an execution, as its records say. Raises NotReplayable where they do not."""
     for record in records:
         data = record.get("data", {})
-        if record["event"] == "execution.started" and "accountability" in data:
+        if record["event"].startswith("execution.") and "accountability" in data:
             for how in ("truncated", "redacted"):
                 if any(f"{path}.".startswith("data.") for path in record.get(how, ())):
                     raise NotReplayable(f"This cannot run again: what started it was {how}.")

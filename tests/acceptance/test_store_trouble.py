@@ -413,6 +413,27 @@ def test_a_postgresql_that_does_not_answer_keeps_nobody_waiting(
     assert code == 0
 
 
+def test_a_daemon_stops_in_its_time_while_postgresql_does_not_answer(
+    tmp_path: Path, postgres: Server
+) -> None:
+    """No thread that waits for its answer holds the process up; the exit code is 0."""
+    with (
+        postgres.database("silent") as url,
+        daemon_in(tmp_path, f"--state={url}", "--drain=1s") as daemon,
+    ):
+        loaded(daemon)
+        accept(daemon)
+        frozen = Frozen.stop(postgres)
+        try:
+            code = daemon.stop()
+        finally:
+            frozen.signal(signal.SIGCONT)
+
+    assert code == 0
+    assert "daemon.stopped" in [each["event"] for each in daemon.records[-5:]], daemon.records[-5:]
+    assert b"Traceback" not in daemon.stderr
+
+
 # --- a newer program ----------------------------------------------------------------------------
 
 ADMIN: Final[JSONObject] = {

@@ -842,6 +842,20 @@ async def test_what_is_too_much_is_forgotten_oldest_first(place: Place, store: S
     assert [each.finished for each in await store.executions()] == [now + 4, now + 5, now + 3]
 
 
+async def test_the_ids_of_deliveries_are_forgotten_last(place: Place, store: Store) -> None:
+    """Whatever else is told goes first, though it ended later: a duplicate is known to be one."""
+    await accept(store, delivery := execution())
+    await store.cancel(delivery.id)
+    await place.advance(1)
+    await tell(store, *(story(place) for _ in range(3)))
+
+    assert await store.retain(Retention(count=1)) == 3
+    assert not await store.accept(delivery, [TEXT])
+    assert await store.retain(Retention(count=0)) == 1
+
+    assert await store.accept(delivery, [TEXT])
+
+
 async def test_what_takes_too_much_room_is_forgotten(place: Place, store: Store) -> None:
     """As far as it takes, and no further than the last that ended."""
     records = b'"' + b"x" * 50_000 + b'"\n'
@@ -962,7 +976,7 @@ async def test_a_stop_is_no_takeover(lasting: Place) -> None:
 
 
 async def test_what_was_to_be_cancelled_is_not_walked_again(lasting: Place) -> None:
-    """The process may die before the walk has heard of it."""
+    """The process may die before the walk has heard of it; then the store says how it ended."""
     wanted = execution()
     deaf = asyncio.Event()
 
@@ -985,8 +999,14 @@ async def test_what_was_to_be_cancelled_is_not_walked_again(lasting: Place) -> N
         await lasting.crash()
         deaf.set()
 
+    heard: list[Result] = []
     walker = Walker()
-    async with lasting.store() as store, serving(store, walker):
+    async with lasting.store() as store:
+        task = asyncio.create_task(
+            store.serve(walker, 8, lambda each, result: heard.append(result))
+        )
         await status(store, wanted.id, "cancelled")
+        task.cancel()
 
     assert walker.order == []
+    assert [result.status for result in heard] == [Status.CANCELLED]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.engine import Engine
 from runner.errors import Conflict, OperationError, RequestsExceeded, StoreError, Unavailable
 from runner.ids import NAMESPACE, derived_id
 from runner.model import Event, Status
@@ -203,6 +204,31 @@ async def test_a_text_that_does_not_compile_any_more_ends_it_with_the_reason(hom
     (end,) = later.said("execution.finished")
     assert end["status"] == "interrupted"
     assert "request are switched off" in end["error"]["message"]
+
+
+@pytest.mark.parametrize("tracking", ["all", "activity"])
+async def test_what_ends_before_it_begins_says_what_it_can_be_replayed_with(
+    home: Home, tracking: str
+) -> None:
+    """As far as its flow says such things, and never what the caller proved themselves by."""
+    async with SQLiteStore(home.folder, home.clock) as store:
+        world = World(store=store, now=home.clock.now)
+        await world.load(flow=CHILD)
+        start = world.start("flow", {"a": "the-key-of-somebody"})
+        accepted = await Engine.accept(
+            world.engine, start._replace(credentials=("the-key-of-somebody",))
+        )
+
+    async with SQLiteStore(home.folder, home.clock) as store:
+        later = World(BUILTIN.without("request"), store=store, now=home.clock.now)
+        await later.load(flow=f"{{name: Now, trigger: operation, tracking: {tracking}}}")
+        await later.engine.begin()
+        await home.ended(later, accepted.id, "interrupted")
+        await later.engine.drain(0)
+
+    (end,) = later.said("execution.finished")
+    told = {"trigger": {"a": "--redacted--"}, "accountability": None}
+    assert end.get("data") == (told if tracking == "all" else None)
 
 
 async def test_of_two_at_the_same_time_one_is_accepted(home: Home) -> None:
@@ -459,6 +485,40 @@ async def test_a_flow_starts_as_often_as_its_rate_says(home: Home) -> None:
     assert not again.new
 
 
+async def test_a_child_that_sleeps_is_one_start(home: Home) -> None:
+    """What has begun is not refused when it goes on."""
+    once = "rate_limit: {starts: 1, per: 2h}\n"
+    parent = PARENT.replace("[a, b, c], iterationMode: MODE", "[a]")
+    async with home.process(parent=parent, child=SLEEPS + once) as world:
+        receipt = await world.accept("parent")
+        await home.ended(world, receipt.id, "waiting")
+        home.clock.advance(3601)
+        await home.ended(world, receipt.id)
+
+    assert home.server.asked == ["first", "after"]
+
+
+async def test_what_slept_took_as_long_as_all_of_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its duration counts from its beginning, and not from where it fell asleep."""
+    head, pause, first = SLEEPS.strip().rsplit("\n", 2)
+
+    async def ten_seconds(options: JSONObject, context: OperationContext) -> JSONValue:
+        home.clock.advance(10)
+        return None
+
+    monkeypatch.setattr(home, "server", ten_seconds)
+    async with home.process(flow=f"{head}\n{first}\n{pause}\n") as world:
+        receipt = await world.accept("flow")
+        await home.ended(world, receipt.id, "waiting")
+        home.clock.advance(3600)
+        await home.ended(world, receipt.id)
+
+    (end,) = world.said("execution.finished")
+    assert end["duration_ms"] >= 3_610_000
+
+
 # --- cancelling ---------------------------------------------------------------------------------
 
 
@@ -469,6 +529,7 @@ async def test_what_waits_or_runs_can_be_cancelled(home: Home) -> None:
         running, waiting = await world.accept("flow"), await world.accept("sleeps")
         await home.server.is_asked("first")
         await home.ended(world, waiting.id, "waiting")
+        home.clock.advance(61)
 
         for each in (running, waiting):
             assert await world.engine.cancel(each.id)
@@ -478,6 +539,7 @@ async def test_what_waits_or_runs_can_be_cancelled(home: Home) -> None:
     ends = world.said("execution.finished")
     assert [each["execution_id"] for each in ends] == [running.id, waiting.id]
     assert {each["status"] for each in ends} == {"cancelled"}
+    assert ends[1]["duration_ms"] == 61_000
     assert (world.engine.running, world.engine.queued) == (0, 0)
 
 
@@ -531,6 +593,27 @@ async def test_an_operation_that_runs_again_tells_nobody_twice(home: Home) -> No
 
     assert home.server.asked.count("heard") == 1
     assert sorted(ends) == ["also", "hears", "tells"]
+
+
+async def test_another_try_tells_again() -> None:
+    """It is another event: what the first try told may have come to nothing."""
+    tries = []
+
+    async def tell(options: JSONObject, context: OperationContext) -> None:
+        await context.emit(Event("happened", None, {}))
+        tries.append(context.execution.attempt)
+        if len(tries) == 1:
+            raise OperationError("not now")
+
+    world = World(BUILTIN.with_(OperationSpec(type="sleep", handler=tell)))
+    retry = "milliseconds: 1}, retry: {attempts: 2, delay: 1ms}"
+    hears = HEARS.replace("type: request", "type: log").replace("url:", "message:")
+    await world.load(tells=TELLS.replace("milliseconds: 1}", retry), hears=hears)
+    await world.accept("tells")
+    await world.engine.settle()
+
+    assert tries == [1, 2]
+    assert len(world.said("log.message")) == 2
 
 
 TELLS_EACH_OTHER = """

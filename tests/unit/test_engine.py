@@ -13,6 +13,7 @@ from runner.ids import random_id
 from runner.model import Status
 from runner.store.base import Accepted, FlowText, Line
 from runner.store.memory import MemoryStore
+from runner.tickets import Places
 from tests.world import Gate, World
 
 FLOW = """
@@ -281,6 +282,7 @@ async def test_a_delivery_that_comes_twice_at_once_waits_for_the_first() -> None
     store = Undecided()
     world = World(store=store)
     await world.load(flow=FLOW)
+    await world.engine.begin()
     id_ = random_id()
     once, twice, thrice = (asyncio.create_task(world.accept("flow", id=id_)) for _ in range(3))
 
@@ -359,6 +361,21 @@ async def test_what_the_store_refuses_leaves_nothing_behind(gate: Gate) -> None:
 
     assert world.engine.queued == 0
     assert world.engine.idle
+
+
+async def test_the_place_of_who_is_cancelled_before_he_takes_it_is_free() -> None:
+    """It was given to him already: it is not lost with him."""
+    places = Places(1)
+    places.take()
+    waiting = asyncio.create_task(places.wait())
+    await asyncio.sleep(0)
+
+    places.give_back()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+
+    assert waiting.cancelled()
+    places.take()
 
 
 async def test_what_has_another_key_is_another_line(gate: Gate) -> None:

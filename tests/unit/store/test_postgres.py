@@ -202,6 +202,17 @@ async def test_a_database_without_connections_left_is_a_clear_error(
         asked(url, "drop role limited")
 
 
+async def test_one_connection_is_too_few_and_that_is_said(store: PostgresStore, url: str) -> None:
+    """DBOS has its own: it waits for one, and then says so in one line."""
+    asked(url, "create role single login connection limit 1 in role test")
+    try:
+        with pytest.raises(StoreError, match="too many connections") as raised:
+            await _open_within(url.replace("test@", "single@"), 0.1)
+        assert "\n" not in raised.value.message
+    finally:
+        asked(url, "drop role single")
+
+
 async def test_a_slow_postgresql_is_a_clear_error(url: str) -> None:
     """Somebody locks the table: nobody waits for ever."""
     slow = f"{url}?options=-c%20statement_timeout%3D100"
@@ -348,6 +359,48 @@ async def test_what_is_handed_out_twice_is_done_once(store: PostgresStore, url: 
     assert walker.cancelled == [after.id]
 
 
+@pytest.mark.parametrize(("died", "ends"), [(20, "resolved"), (21, "interrupted")])
+async def test_what_too_many_died_of_is_not_run_again(
+    store: PostgresStore, url: str, died: int, ends: str
+) -> None:
+    """It is taken to be the cause, and ends with that reason."""
+    await store.accept(wanted := execution(), [TEXT])
+    asked(url, f"update runner.executions set takeovers = {died}")
+
+    async with serving(store, at_once):
+        seen = await status(store, wanted.id, ends)
+
+    assert (seen.error is None) == (ends == "resolved")
+
+
+async def test_only_whose_workflow_it_is_begins_an_execution(
+    store: PostgresStore, url: str
+) -> None:
+    """Who was slow to begin what others were given meanwhile takes it from nobody."""
+    await store.accept(wanted := execution(), [TEXT])
+    asked(url, "update dbos.workflow_status set status = 'PENDING', executor_id = 'another'")
+    begin = f"select epoch from runner.begin('{wanted.id}', 0, '{wanted.id}', '%s', 0)"
+
+    assert asked(url, begin % "slow") == []
+    assert asked(url, begin % "another") == [(1,)]
+
+
+async def test_who_has_lost_an_execution_does_not_end_it(store: PostgresStore, url: str) -> None:
+    """As when a replica wakes up with its last step done: how it ends says who runs it now."""
+    walker = Walker()
+    async with serving(store, walker):
+        await store.accept(wanted := execution(), [TEXT])
+        await walker.next()
+        asked(url, "update runner.executions set epoch = epoch + 1, owner = 'another'")
+        walker.end(wanted.id)
+        async with asyncio.timeout(20):
+            while asked(url, "select status from dbos.workflow_status") == [("PENDING",)]:
+                await asyncio.sleep(0.01)
+
+        query = "select status, owner, needs is null from runner.executions"
+        assert asked(url, query) == [("running", "another", False)]
+
+
 async def test_what_dbos_gave_up_is_taken_up_again(store: PostgresStore, url: str) -> None:
     """As when somebody cancels a workflow with the tools of DBOS: the execution is ours."""
     await store.accept(wanted := execution(), [TEXT])
@@ -416,8 +469,8 @@ async def test_nobody_is_dead_when_postgresql_has_just_started(orphans: Orphans)
 
 async def test_who_could_not_renew_does_not_judge_others(orphans: Orphans) -> None:
     """They could not either, perhaps."""
-    sweeper = orphans.sweeper(ttl=60)
-    sweeper._lease.lapsed = time.monotonic()
+    sweeper = orphans.sweeper(ttl=0.1)  # PostgreSQL has been there for longer
+    sweeper._lease.lapsed = time.monotonic() + 60
 
     await sweeper.sweep()
 

@@ -383,6 +383,39 @@ async def test_a_disk_that_is_really_full_is_called_so(tmp_path: Path) -> None:
 # --- how large it is ----------------------------------------------------------------------------
 
 
+async def test_what_comes_late_overtakes_nobody(folder: Path) -> None:
+    """While those that wait begin one after the other, there are places, and they are theirs."""
+    walker, waiting, late = Walker(), [execution() for _ in range(12)], execution()
+    async with SQLiteStore(folder) as store:
+        for each in waiting:
+            await store.accept(each, [TEXT])
+        async with serving(store, walker, 6):
+            await walker.next()
+            await store.accept(late, [TEXT])
+            for each in waiting:
+                while each.id not in walker.order:
+                    await asyncio.sleep(0.001)
+                walker.end(each.id)
+            await status(store, waiting[-1].id, "resolved")
+
+    assert walker.order[:12] == [each.id for each in waiting]
+
+
+async def test_what_is_forgotten_takes_no_flow_from_what_comes_next(folder: Path) -> None:
+    """Digests that nothing pins any more are forgotten, and known again when they are pinned."""
+    async with SQLiteStore(folder) as store:
+        await store.accept(first := execution(), [TEXT])
+        await store.cancel(first.id)
+        await store.retain(Retention())
+        await store.accept(second := execution(), [TEXT])
+
+        walker = Walker()
+        async with serving(store, walker):
+            assert (await walker.next())[0] == second
+            assert await store.texts(second.pins) == {TEXT.key: TEXT}
+            walker.end(second.id)
+
+
 async def test_what_is_forgotten_makes_the_file_smaller(tmp_path: Path) -> None:
     """Space that only the store could use again would be of no use to the disk."""
     place = InFolder(tmp_path)

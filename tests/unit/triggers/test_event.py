@@ -1,7 +1,7 @@
 """Event flows: who is asked, who is told, what comes back, and where it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -9,6 +9,8 @@ import pytest
 
 from runner.model import Accountability, Event, EventTrigger, Severity, Status
 from runner.operations import BUILTIN, OperationContext, OperationSpec
+from runner.store.base import Accepted, FlowText
+from runner.store.memory import MemoryStore
 from runner.triggers.event import OwnEvents
 from runner.types import JSONObject, JSONValue
 from tests.world import World
@@ -714,6 +716,30 @@ async def test_an_execution_that_was_cancelled_neither_failed_nor_succeeded(worl
         await settled()
 
     assert heard(world) == []
+
+
+class Silent(MemoryStore):
+    """A store that gives no answer."""
+
+    async def accept(self, execution: Accepted, texts: Sequence[FlowText]) -> bool:
+        """Wait for ever."""
+        return await asyncio.Event().wait()
+
+
+async def test_a_runner_that_stops_does_not_wait_for_what_cannot_be_told() -> None:
+    """It has only so much time, and its store may be away."""
+    world = World(store=Silent())
+    events = OwnEvents(world.registry, world.engine, world.recorder)
+    task = asyncio.create_task(events.run())
+    await asyncio.sleep(0)
+    await world.load(own=own("runner.stopping"))
+    world.recorder.emit("daemon.draining")
+
+    async with asyncio.timeout(5):
+        await events.settle(0.01)
+
+    assert not task.done()
+    task.cancel()
 
 
 async def test_the_own_events_of_a_runner_that_stops_are_recorded_as_refused(world: World) -> None:
