@@ -138,8 +138,9 @@ class Database:
         """A connection outside the pool, in which statements may take as long as they need."""
         try:
             connect = psycopg.AsyncConnection.connect
-            async with await connect(**self._arguments, autocommit=True) as connection:
-                yield connection
+            with heeding():
+                async with await connect(**self._arguments, autocommit=True) as connection:
+                    yield connection
         except psycopg.Error as error:
             raise self._failed(error) from None
         self.trouble = None
@@ -148,10 +149,11 @@ class Database:
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """What is done with the connection is done together, or not at all."""
         try:
-            async with self._pool.connection() as connection:
-                with _answered(connection, _SILENCE):
-                    async with connection.transaction():
-                        yield connection
+            with heeding():
+                async with self._pool.connection() as connection:
+                    with _answered(connection, _SILENCE):
+                        async with connection.transaction():
+                            yield connection
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise self._failed(error) from None
         self.trouble = None
@@ -161,10 +163,11 @@ class Database:
     ) -> list[tuple[Any, ...]]:
         """The rows that *query*, a transaction of its own, gives."""
         try:
-            async with self._pool.connection() as connection:
-                with _answered(connection, _SILENCE):
-                    cursor = await connection.execute(query, parameters)
-                    rows = await cursor.fetchall() if cursor.description else []
+            with heeding():
+                async with self._pool.connection() as connection:
+                    with _answered(connection, _SILENCE):
+                        cursor = await connection.execute(query, parameters)
+                        rows = await cursor.fetchall() if cursor.description else []
         except (psycopg.Error, UnicodeEncodeError) as error:
             raise self._failed(error) from None
         self.trouble = None
@@ -248,6 +251,23 @@ class Database:
         if now - self._said >= _SAY_EVERY:
             self._said = now
             _log.warning("%s; trying again", message)
+
+
+@contextmanager
+def heeding() -> Iterator[None]:
+    """
+    In here no cancellation gets lost.
+
+    psycopg waits with `asyncio.wait_for`, which up to Python 3.11 forgets one that comes together
+    with what it waits for (python/cpython#86296): a loop that asks again would never end.
+    """
+    task = asyncio.current_task()
+    asked = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > asked:
+            raise asyncio.CancelledError
 
 
 def brief(error: Exception) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -14,7 +14,7 @@ from runner.errors import StoreError, Unwritable
 from runner.ids import random_id
 from runner.store import pg_leases, pg_queue, pg_schema
 from runner.store.base import Retention, Seen, Story
-from runner.store.pg_connect import Database
+from runner.store.pg_connect import Database, heeding
 from runner.store.pg_leases import Lease, Sweeper
 from runner.store.pg_workflows import Pending, Workflows
 from runner.store.postgres import PostgresStore
@@ -223,6 +223,21 @@ async def test_a_slow_postgresql_is_a_clear_error(url: str) -> None:
             with pytest.raises(StoreError, match="statement timeout"):
                 await store.accept(execution(), [TEXT])
         assert await store.accept(execution(), [TEXT])
+
+
+async def test_a_cancellation_that_a_library_forgets_is_heeded() -> None:
+    """As it is where it comes together with what is waited for: a loop would never end."""
+
+    async def forgetful() -> None:
+        with heeding(), suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise AssertionError
+
+    task = asyncio.create_task(forgetful())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 # --- versions -----------------------------------------------------------------------------------
