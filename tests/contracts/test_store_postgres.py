@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from runner.store.base import Store
 from runner.store.postgres import PostgresStore
+from tests import stored_postgres
 from tests.contracts.test_store import *  # noqa: F403 - the suite
 from tests.postgres import Server
 from tests.unit.store.places import Place
+
+template = stored_postgres.template  # a fixture
 
 # There is one DBOS in a process: processes start and die in test_postgres_replicas.
 del test_after_a_crash_an_execution_goes_on_behind_its_last_step  # noqa: F821
@@ -46,28 +47,11 @@ class InDatabase:
         raise NotImplementedError
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Server) -> Iterator[str]:
-    """The name of a database that has all tables, to be copied."""
-    name = f"template_{uuid.uuid4().hex}"
-    with postgres.database(name) as url:
-        asyncio.run(_open(url))
-        yield name
-
-
-async def _open(url: str) -> None:
-    async with PostgresStore(url):
-        pass
-
-
 @pytest.fixture  # type: ignore[no-redef]
 def place(postgres: Server, template: str) -> Iterator[Place]:
     """Where the store is."""
-    name = f"store_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
-        yield InDatabase(postgres.url(name))
-        connection.execute(f"drop database {name} with (force)".encode())
+    with stored_postgres.copied(postgres, template) as url:
+        yield InDatabase(url)
 
 
 @pytest.fixture  # type: ignore[no-redef]

@@ -1,41 +1,23 @@
 """What tests of the PostgreSQL store share."""
 
-import asyncio
 import contextlib
 import signal
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import psycopg
 import pytest
 
-from runner.store.postgres import PostgresStore
+from tests import stored_postgres
 from tests.postgres import Server
 from tests.unit.store.replicas import Cluster
 
-
-@pytest.fixture(scope="module")
-def template(postgres: Server) -> Iterator[str]:
-    """The name of a database that has all tables, to be copied."""
-    name = f"template_{uuid.uuid4().hex}"
-    with postgres.database(name) as url:
-        asyncio.run(_open(url))
-        yield name
-
-
-async def _open(url: str) -> None:
-    async with PostgresStore(url):
-        pass
+template = stored_postgres.template  # a fixture
 
 
 @pytest.fixture
 def url(postgres: Server, template: str) -> Iterator[str]:
     """A database that has all tables."""
-    name = f"store_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
-        yield postgres.url(name)
-        connection.execute(f"drop database {name} with (force)".encode())
+    with stored_postgres.copied(postgres, template) as address:
+        yield address
 
 
 @pytest.fixture
